@@ -1,0 +1,414 @@
+"""The command line: one verb per stage, and what a person asks of the poet.
+
+Knows no stage's insides. What needs no torch imports none.
+"""
+
+import argparse
+import json
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Never
+
+from tqdm import tqdm
+
+from poetgen import prosody, script
+from poetgen.errors import CorpusError, PoetgenError, RequestError
+from poetgen.phonology import Phonology
+from poetgen.poem import (
+    DEFAULT_CANDIDATES,
+    FORMS,
+    SCRIPTS,
+    Composition,
+    Form,
+    Poem,
+    PoemRequest,
+    Script,
+    form_named,
+    punctuated,
+)
+from poetgen.record import load_phonology
+from poetgen.registry import Registry
+
+_EXIT_INPUT = 2
+_EXIT_INTERRUPTED = 130
+_PUNCTUATION = re.compile(r"[，。！？；、,.!?;：:\s]+")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except PoetgenError as error:
+        print(f"poetgen: {error}", file=sys.stderr)
+        return _EXIT_INPUT
+    except KeyboardInterrupt:
+        if options.command in ("pretrain", "adversarial"):
+            print(f"\nSaved. Go on with: poetgen {options.command} ... --out {options.out} --resume", file=sys.stderr)
+        return _EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has had enough; that is no failure of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="poetgen", description="Writes classical Chinese poems with its own GAN.")
+    verbs = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    prepare = verbs.add_parser("prepare", help="clean a chinese-poetry checkout and learn its phonology")
+    prepare.add_argument("corpus", type=Path, help="folder of the checkout")
+    prepare.add_argument("--out", type=Path, required=True, help="folder to write")
+    prepare.add_argument("--skip-bad", action="store_true", help="go on without broken files, and count them")
+    prepare.add_argument(
+        "--min-char-count", type=int, default=10, help="characters rarer than this are not learned (default 10)"
+    )
+    prepare.set_defaults(run=_prepare)
+
+    for name, run, text in (
+        ("pretrain", _pretrain, "train the generator by maximum likelihood"),
+        ("adversarial", _adversarial, "train discriminator and generator in turn, and register the version"),
+    ):
+        stage = verbs.add_parser(name, help=text)
+        stage.add_argument("--data", type=Path, required=True, help="a folder that `prepare` wrote")
+        stage.add_argument("--out", type=Path, required=True, help="folder of the run")
+        stage.add_argument("--preset", choices=("tiny", "base"), default="base")
+        stage.add_argument(
+            "--minutes", type=float, required=True, help="whole budget, earlier parts of a resumed run included"
+        )
+        stage.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+        stage.add_argument("--seed", type=int, default=0)
+        stage.add_argument("--device", default="cpu", help="cpu or cuda")
+        stage.add_argument("--threads", type=int, default=None, help="CPU threads to compute with")
+        stage.set_defaults(run=run)
+        if name == "adversarial":
+            stage.add_argument("--generator", type=Path, required=True, help="folder of the pretraining run")
+            stage.add_argument("--reward", choices=("probability", "logit"), default="logit")
+            stage.add_argument("--discriminator-only", action="store_true", help="leave the generator as pretrained")
+            stage.add_argument("--promote", action="store_true", help="use the new version from now on")
+
+    write = verbs.add_parser("write", help="write poems")
+    write.add_argument("--form", default="qijue", help=f"one of {', '.join(FORMS)} (default qijue)")
+    write.add_argument("--theme", default="", help="what it is about")
+    write.add_argument("--acrostic", default="", help="first characters of the lines")
+    write.add_argument("--first-line", default="", help="the whole first line")
+    write.add_argument("--rhyme", default="", help="a rhyme group, or a character of one")
+    write.add_argument("--seed", type=int, help="replay the poem with this seed")
+    write.add_argument("--count", type=int, default=1, help="how many poems (default 1)")
+    write.add_argument(
+        "--candidates", type=int, default=DEFAULT_CANDIDATES, help=f"to choose among (default {DEFAULT_CANDIDATES})"
+    )
+    write.add_argument("--temperature", type=float)
+    write.add_argument("--script", choices=SCRIPTS, default="simplified")
+    write.add_argument("--version", help="write with this version")
+    write.add_argument("--json", action="store_true", help="one object a line")
+    write.set_defaults(run=_write)
+
+    check = verbs.add_parser("check", help="form, rhyme and tones of a poem, and what is broken")
+    check.add_argument("text", help="the poem, or - for standard input")
+    check.add_argument("--json", action="store_true")
+    check.set_defaults(run=_check)
+
+    score = verbs.add_parser("score", help="add nll_per_char and realness to poems in a file")
+    score.add_argument("file", type=Path, help='JSON lines with "traditional" or "lines"')
+    score.add_argument("--version")
+    score.set_defaults(run=_score)
+
+    phonology = verbs.add_parser("phonology", help="tone, rhyme and readings of characters")
+    phonology.add_argument("chars")
+    phonology.add_argument("--json", action="store_true", help="one object a line")
+    phonology.add_argument("--version")
+    phonology.set_defaults(run=_phonology)
+
+    versions = verbs.add_parser("versions", help="the versions there are")
+    actions = versions.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions.add_parser("list", help="all of them").set_defaults(run=_versions_list)
+    for action, handler, text in (
+        ("show", _versions_show, "how one was made, and its figures"),
+        ("promote", _versions_promote, "use one from now on"),
+    ):
+        one = actions.add_parser(action, help=text)
+        one.add_argument("name")
+        one.set_defaults(run=handler)
+    actions.add_parser("rollback", help="go back to the one before").set_defaults(run=_versions_rollback)
+    return parser
+
+
+def _registry() -> Registry:
+    home = os.environ.get("POETGEN_HOME")
+    return Registry(Path(home) if home else None)
+
+
+def _prepare(options: argparse.Namespace) -> int:
+    from poetgen.prepare import prepare
+
+    print(prepare(options.corpus, options.out, min_char_count=options.min_char_count, skip_bad=options.skip_bad))
+    return 0
+
+
+def _pretrain(options: argparse.Namespace) -> int:
+    from poetgen.dataset import load_dataset
+    from poetgen.training import pretrain
+    from poetgen.training.run import Run, use_device
+
+    device = use_device(options.device, options.threads)
+    dataset = load_dataset(options.data)
+    run = Run(options.out, "pretrain", resume=options.resume)
+    config = pretrain.PRESETS[options.preset]
+    pretrain.pretrain(
+        dataset, run, config, minutes=options.minutes, seed=options.seed, device=device, resume=options.resume
+    )
+    print(f"Pretrained in {options.out}. Next: poetgen adversarial --generator {options.out} --data {options.data} ...")
+    return 0
+
+
+def _adversarial(options: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from poetgen.dataset import load_dataset
+    from poetgen.training import adversarial, pretrain, release
+    from poetgen.training.run import Run, use_device
+
+    device = use_device(options.device, options.threads)
+    dataset = load_dataset(options.data)
+    generator, recipe = pretrain.load_pretrained(Run(options.generator, "pretrain", resume=True), dataset, device)
+    config = replace(adversarial.PRESETS[options.preset], reward=options.reward)
+    run = Run(options.out, "adversarial", resume=options.resume)
+    discriminator = adversarial.adversarial(
+        dataset,
+        generator,
+        run,
+        config,
+        minutes=options.minutes,
+        seed=options.seed,
+        resume=options.resume,
+        discriminator_only=options.discriminator_only,
+    )
+    figures = {"nats_per_char": release.likelihoods(dataset, generator)}
+    recipes = {"pretrain": recipe, "adversarial": run.state()}
+    registry = _registry()
+    name = release.register(
+        release.assemble(dataset, generator, discriminator, figures=figures, recipe=recipes), registry
+    )
+    if options.promote:
+        registry.promote(name)
+    print(
+        f"Registered as {name}{' and promoted' if options.promote else f'. Use it: poetgen versions promote {name}'}."
+    )
+    return 0
+
+
+def _write(options: argparse.Namespace) -> int:
+    if options.count < 1:
+        raise RequestError("Ask for at least one poem: --count 1 or more.")
+    if options.seed is not None and options.count > 1:
+        raise RequestError("A seed is one poem: leave out --count, or leave out --seed.")
+    request = PoemRequest(
+        form_named(options.form),
+        options.theme,
+        options.acrostic,
+        options.first_line,
+        options.rhyme,
+        options.seed,
+        options.candidates,
+        options.temperature,
+    )
+    from poetgen.poet import Poet
+
+    poet = Poet.load(Path(os.environ["POETGEN_HOME"]) if os.environ.get("POETGEN_HOME") else None, options.version)
+    request = poet.check(request)
+    total = options.count * (1 if options.seed is not None else options.candidates)
+    with tqdm(total=total, unit="draft", desc="writing", disable=options.count == 1 or not sys.stderr.isatty()) as bar:
+        compositions = poet.compose([request] * options.count, progress=lambda number: _advance(bar, number))
+    for number, composition in enumerate(compositions):
+        if options.json:
+            print(json.dumps(_as_json(composition, options.script), ensure_ascii=False))
+        else:
+            print(("\n" if number else "") + _as_text(composition, options.script))
+    return 0
+
+
+def _advance(bar: "tqdm[Never]", number: int) -> None:
+    bar.update(number)
+
+
+def _as_json(composition: Composition, shown_in: Script) -> dict[str, object]:
+    poem = composition.poem
+    assert poem.form is not None
+    return {
+        "form": poem.form.name,
+        "theme": composition.theme,
+        "title": script.show(poem.title, shown_in),
+        "seed": composition.seed,
+        "version": composition.version,
+        "lines": [script.show(line, shown_in) for line in poem.lines],
+        "traditional": list(poem.lines),
+        "pattern": composition.pattern,
+        "rhyme": composition.rhyme,
+        "realness": round(composition.realness, 4),
+        "check": {"passed": not composition.problems, "problems": list(composition.problems)},
+    }
+
+
+def _as_text(composition: Composition, shown_in: Script) -> str:
+    poem = composition.poem
+    assert poem.form is not None
+    lines = [script.show(line, shown_in) for line in punctuated(poem.lines)]
+    couplets = ["".join(lines[start : start + 2]) for start in range(0, len(lines), 2)]
+    heading = script.show(f"《{poem.title}》  {poem.form.hanzi} · {composition.rhyme}韻", shown_in)
+    notes = [f"  ! {problem}" for problem in composition.problems]
+    return "\n".join([heading, *couplets, f"seed {composition.seed} · version {composition.version}", *notes])
+
+
+def parse_poem(text: str) -> Poem:
+    """A poem as a person types it: lines end at punctuation or a line break.
+
+    Raises:
+        RequestError: It is empty or holds something other than Chinese characters.
+    """
+    lines = tuple(script.to_traditional(line) for line in _PUNCTUATION.split(text) if line)
+    if not lines:
+        raise RequestError("Give a poem: its lines, with punctuation or line breaks between them.")
+    for line in lines:
+        if not script.is_hanzi(line):
+            raise RequestError(f"{line!r} is not Chinese characters only. Give the poem's lines and nothing else.")
+    return Poem(lines, form_of(lines))
+
+
+def form_of(lines: Sequence[str]) -> Form | None:
+    """The form whose line lengths these are, if any."""
+    lengths = tuple(map(len, lines))
+    return next((form for form in FORMS.values() if form.line_lengths == lengths), None)
+
+
+def _current_phonology(version: str | None = None) -> Phonology:
+    registry = _registry()
+    return load_phonology(registry.folder(version or registry.current()))
+
+
+def _check(options: argparse.Namespace) -> int:
+    poem = parse_poem(sys.stdin.read() if options.text == "-" else options.text)
+    phonology = _current_phonology()
+    report = prosody.check(poem, phonology)
+    tones = [
+        "".join(
+            phonology.possible_tones(char)[:1] if len(phonology.possible_tones(char)) == 1 else "X" for char in line
+        )
+        for line in poem.lines
+    ]
+    if options.json:
+        record = {
+            "form": poem.form.name if poem.form else None,
+            "lines": list(poem.lines),
+            "tones": tones,
+            "pattern": report.pattern,
+            "rhyme": report.rhyme,
+            "passed": report.passed,
+            "problems": [problem.message for problem in report.problems],
+        }
+        print(json.dumps(record, ensure_ascii=False))
+        return 0
+    for line, heard in zip(punctuated(poem.lines), tones, strict=True):
+        print(f"{line}  {heard.translate(str.maketrans('LOX', '○●⊙'))}")
+    print("○ level 平  ● oblique 仄  ⊙ either")
+    if report.pattern:
+        print(f"Pattern {report.pattern}, rhyme group {report.rhyme or 'none'}.")
+    for problem in report.problems:
+        print(f"! {problem.message}")
+    if report.passed:
+        print("A regulated poem: form, rhyme and tones are in order.")
+    return 0
+
+
+def _score(options: argparse.Namespace) -> int:
+    rows = _read_rows(options.file)
+    from poetgen.poet import Poet
+
+    poet = Poet.load(Path(os.environ["POETGEN_HOME"]) if os.environ.get("POETGEN_HOME") else None, options.version)
+    poems = []
+    for number, row in enumerate(rows, start=1):
+        lines = row.get("traditional") or row.get("lines")
+        if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
+            raise RequestError(
+                f'{options.file}, line {number}: a poem needs "traditional" or "lines", a list of its lines.'
+            )
+        poem = parse_poem("\n".join(lines))
+        if poem.form is None:
+            raise RequestError(f"{options.file}, line {number}: the lines fit no form; there are {', '.join(FORMS)}.")
+        poems.append(poem)
+    with tqdm(total=len(poems), unit="poem", desc="scoring", disable=not sys.stderr.isatty()) as bar:
+        scores = poet.score(poems, progress=lambda number: _advance(bar, number))
+    for row, (nll, realness) in zip(rows, scores, strict=True):
+        print(json.dumps({**row, "nll_per_char": round(nll, 4), "realness": round(realness, 4)}, ensure_ascii=False))
+    return 0
+
+
+def _read_rows(path: Path) -> list[dict[str, object]]:
+    try:
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, ValueError) as error:
+        raise CorpusError(f"{path} cannot be read as JSON lines ({error}).") from None
+    if not all(isinstance(row, dict) for row in rows):
+        raise CorpusError(f"{path} must hold one JSON object a line.")
+    return rows
+
+
+def _phonology(options: argparse.Namespace) -> int:
+    phonology = _current_phonology(options.version)
+    for char in options.chars:
+        folded = script.fold(char)
+        readings = phonology.readings(folded)
+        if options.json:
+            record = {
+                "char": char,
+                "tone": phonology.tone(folded),
+                "rhyme": phonology.rhyme(folded),
+                "readings": [
+                    {"tone": r.tone, "rhyme": r.rhyme, "share": round(r.share, 4), "sure": r.sure} for r in readings
+                ],
+            }
+            print(json.dumps(record, ensure_ascii=False))
+        else:
+            shown = "; ".join(
+                f"{r.tone}{f' {r.rhyme}' if r.rhyme else ''} {r.share:.0%}{'' if r.sure else ' (unsure)'}"
+                for r in readings
+            )
+            print(f"{char}  {shown or 'not in the corpus'}")
+    return 0
+
+
+def _versions_list(_: argparse.Namespace) -> int:
+    registry = _registry()
+    current = registry.current()
+    for name in registry.names():
+        version = registry.show(name)
+        mark = "*" if name == current else " "
+        print(f"{mark} {name}  {'shipped' if version.shipped else 'from ' + (version.parent or 'scratch')}")
+    return 0
+
+
+def _versions_show(options: argparse.Namespace) -> int:
+    from poetgen.record import load_record
+
+    record = load_record(_registry().folder(options.name))
+    hidden = ("vocabulary", "phonology", "shares")
+    print(json.dumps({key: value for key, value in record.items() if key not in hidden}, ensure_ascii=False, indent=1))
+    return 0
+
+
+def _versions_promote(options: argparse.Namespace) -> int:
+    print(f"{_registry().promote(options.name)} is in use now.")
+    return 0
+
+
+def _versions_rollback(_: argparse.Namespace) -> int:
+    print(f"{_registry().rollback()} is in use now.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,143 @@
+"""One version on disk: weights in safetensors, beside a JSON that a person can read.
+
+Knows the parts of a model, not how they are used. Half precision on disk; a version is named by a hash of both files.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from poetgen import dataset, files
+from poetgen.discriminator import Discriminator, DiscriminatorConfig
+from poetgen.drafting import Shares
+from poetgen.errors import CheckpointError
+from poetgen.generator import Generator, GeneratorConfig
+from poetgen.phonology import Phonology
+from poetgen.planner import Planner
+from poetgen.record import FORMAT, JSON_FILE, WEIGHTS_FILE, load_record, version_name
+from poetgen.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """All parts of a version.
+
+    Attributes:
+        shares: How common each pattern and rhyme group is, as `drafting` wants it.
+        temperature: The default for writing.
+    """
+
+    vocabulary: Vocabulary
+    phonology: Phonology
+    planner: Planner
+    generator: Generator
+    discriminator: Discriminator
+    shares: Shares
+    temperature: float = 1.0
+    parent: str | None = None
+    figures: Mapping[str, object] = field(default_factory=dict)
+    recipe: Mapping[str, object] = field(default_factory=dict)
+
+
+def save_model(model: Model, folder: Path) -> str:
+    """Write a version into `folder`; returns its name.
+
+    Raises:
+        CheckpointError: It cannot be written, on a full disk say.
+    """
+    tensors: dict[str, Tensor] = {}
+    for prefix, module in (("generator", model.generator), ("discriminator", model.discriminator)):
+        tensors |= {
+            f"{prefix}.{name}": value.detach().cpu().half().contiguous() for name, value in module.state_dict().items()
+        }
+    arrays: dict[str, npt.NDArray[Any]] = {
+        f"phonology.{name}": array for name, array in model.phonology.arrays().items()
+    }
+    arrays |= {f"planner.{name}": array for name, array in dataset.planner_arrays(model.planner).items()}
+    tensors |= {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+    try:
+        files.write_whole(folder / WEIGHTS_FILE, lambda path: save_file(tensors, path))
+        record = {
+            "format": FORMAT,
+            "parent": model.parent,
+            "temperature": model.temperature,
+            "generator": asdict(model.generator.config),
+            "discriminator": asdict(model.discriminator.config),
+            "weights_sha256": hashlib.sha256((folder / WEIGHTS_FILE).read_bytes()).hexdigest(),
+            "figures": dict(model.figures),
+            "recipe": dict(model.recipe),
+            "shares": model.shares,
+            "vocabulary": model.vocabulary.chars,
+            "phonology": model.phonology.chars,
+        }
+        name = version_name(record)
+        text = json.dumps({"version": name, **record}, ensure_ascii=False, indent=1) + "\n"
+        files.write_text(folder / JSON_FILE, text)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"The version cannot be written to {folder} ({error}). Make room and try again."
+        ) from None
+    return name
+
+
+def load_model(folder: Path) -> tuple[str, Model]:
+    """(name, model) of the version in `folder`, in evaluation mode.
+
+    Raises:
+        CheckpointError: It is missing, damaged or foreign.
+    """
+    record = load_record(folder)
+    tensors = _load_tensors(folder, str(record["weights_sha256"]))
+    try:
+        generator = Generator(GeneratorConfig(**record["generator"]))
+        discriminator = Discriminator(DiscriminatorConfig(**record["discriminator"]))
+        generator.load_state_dict(_under("generator", tensors))
+        discriminator.load_state_dict(_under("discriminator", tensors))
+        model = Model(
+            Vocabulary(record["vocabulary"]),
+            Phonology.from_arrays(record["phonology"], {k: v.numpy() for k, v in _under("phonology", tensors).items()}),
+            dataset.planner_from_arrays({k: v.numpy() for k, v in _under("planner", tensors).items()}),
+            generator.eval(),
+            discriminator.eval(),
+            record["shares"],
+            float(record["temperature"]),
+            record["parent"],
+            record["figures"],
+            record["recipe"],
+        )
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            f"The version in {folder} is damaged ({error}). Register it again, or roll back."
+        ) from None
+    return str(record["version"]), model
+
+
+def _load_tensors(folder: Path, sha256: str) -> dict[str, Tensor]:
+    path = folder / WEIGHTS_FILE
+    try:
+        if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+            raise CheckpointError(
+                f"{path} is damaged: its hash is not the one in {JSON_FILE}. Register it again, or roll back."
+            )
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error}). Register the version again, or roll back.") from None
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(f"{prefix}."): tensor.float() if prefix in ("generator", "discriminator") else tensor
+        for name, tensor in tensors.items()
+        if name.startswith(f"{prefix}.")
+    }

@@ -1,0 +1,281 @@
+"""The encoded corpus and its seeded minibatches.
+
+Knows what a poem is made of (form, title, keywords, pattern, rhyme) as arrays of ids; no model.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from poetgen import files, planner, prosody
+from poetgen.corpus import SplitPoem
+from poetgen.errors import CorpusError
+from poetgen.phonology import RHYME_GROUPS, Phonology
+from poetgen.planner import Associations, Ids, Planner, Vectors
+from poetgen.poem import FORMS, Form
+from poetgen.vocabulary import PAD_ID, UNKNOWN_ID, Vocabulary, count_vocabulary
+
+MAX_TITLE = 4  # characters of a title that have most to do with the poem
+MAX_KEYWORDS = 3
+_MAX_PLAN_WORDS = 16384
+_MIN_TITLE_RELEVANCE = 0.45  # cosine; below it a title character says too little of the poem (次韻, 其二 ...)
+# Counting words and formulas of titles, relevant to everything and telling of nothing.
+_TITLE_FORMULAS = frozenset("首其一二三四五六七八九十和次韻")
+_DATASET_FILE = "dataset.safetensors"
+
+# Pattern and rhyme ids: 0 is unknown, so that a model can be asked without them.
+PATTERN_IDS: Mapping[str, int] = {name: number + 1 for number, name in enumerate(prosody.PATTERNS)}
+RHYME_IDS: Mapping[str, int] = {name: number + 1 for number, name in enumerate(RHYME_GROUPS)}
+
+
+@dataclass(frozen=True, slots=True)
+class FormData:
+    """Poems of one form, as arrays over poems.
+
+    Attributes:
+        form: The form, of L lines and T characters.
+        ids: [P, T] characters.
+        titles: [P, MAX_TITLE] telling characters of the title, `PAD_ID` where there are fewer.
+        keywords: [P, MAX_KEYWORDS] the poem's own most telling characters.
+        plans: [P, L, 2] a keyword for each line.
+        patterns: [P] pattern id; 0 for a poem that is not regulated.
+        rhymes: [P] rhyme group id; 0 likewise.
+    """
+
+    form: Form
+    ids: Ids
+    titles: Ids
+    keywords: Ids
+    plans: Ids
+    patterns: Ids
+    rhymes: Ids
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, rows: npt.NDArray[np.intp] | npt.NDArray[np.bool_] | slice) -> "FormData":
+        return replace(
+            self,
+            ids=self.ids[rows],
+            titles=self.titles[rows],
+            keywords=self.keywords[rows],
+            plans=self.plans[rows],
+            patterns=self.patterns[rows],
+            rhymes=self.rhymes[rows],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """All that training reads: the two splits, and what is stored beside every model."""
+
+    vocabulary: Vocabulary
+    phonology: Phonology
+    planner: Planner
+    train: Mapping[str, FormData]
+    validation: Mapping[str, FormData]
+
+
+def encode(
+    poems: Sequence[SplitPoem], reports: Sequence[prosody.Report], phonology: Phonology, min_count: int, seed: int = 0
+) -> Dataset:
+    """The dataset of cleaned poems.
+
+    Args:
+        poems: The poems.
+        reports: What `prosody.check` found of each.
+        phonology: Learned from the same corpus.
+        min_count: Characters rarer than this in the training poems are one unknown character.
+        seed: Of the random start of the association vectors.
+    """
+    vocabulary = count_vocabulary((item.poem.text for item in poems if not item.validation), min_count)
+    rows: dict[tuple[str, bool], list[int]] = {(name, side): [] for name in FORMS for side in (False, True)}
+    for number, item in enumerate(poems):
+        assert item.poem.form is not None
+        rows[item.poem.form.name, item.validation].append(number)
+    raw: dict[tuple[str, bool], Ids] = {}
+    for (name, side), numbers in rows.items():
+        encoded = [vocabulary.encode(poems[number].poem.text) for number in numbers]
+        raw[name, side] = np.array(encoded, np.int32).reshape(len(numbers), FORMS[name].num_chars)
+
+    longest = max(form.num_chars for form in FORMS.values())
+    train_ids = [
+        np.pad(ids, ((0, 0), (0, longest - ids.shape[1])), constant_values=PAD_ID)
+        for (_, side), ids in raw.items()
+        if not side
+    ]
+    vectors = Associations(np.concatenate(train_ids), len(vocabulary)).vectors(np.random.default_rng(seed))
+    words = planner.word_table(
+        [ids.reshape(-1, FORMS[name].line_lengths[0]) for (name, side), ids in raw.items() if not side and len(ids)],
+        len(vocabulary),
+    )
+    data: dict[tuple[str, bool], FormData] = {}
+    for (name, side), ids in raw.items():
+        numbers = rows[name, side]
+        titles = np.full((len(numbers), 12), PAD_ID, np.int32)
+        for row, number in enumerate(numbers):
+            text = "".join(char for char in poems[number].poem.title if char not in _TITLE_FORMULAS)
+            title = [number for number in dict.fromkeys(vocabulary.encode(text)) if number > UNKNOWN_ID][:12]
+            titles[row, : len(title)] = title
+        telling = planner.telling(vectors, ids, ids)
+        data[name, side] = FormData(
+            FORMS[name],
+            ids,
+            _most_telling(titles, planner.relevance(vectors, ids, titles), MAX_TITLE, _MIN_TITLE_RELEVANCE),
+            _most_telling(ids, telling, MAX_KEYWORDS, 0.0),
+            planner.line_keywords(ids, FORMS[name].num_lines, telling, words),
+            np.array([PATTERN_IDS[reports[n].pattern] if reports[n].passed else 0 for n in numbers], np.int32),
+            np.array([RHYME_IDS.get(reports[n].rhyme or "", 0) if reports[n].passed else 0 for n in numbers], np.int32),
+        )
+    train = {name: data[name, False] for name in FORMS}
+    return Dataset(
+        vocabulary,
+        phonology,
+        _planner(vectors, train),
+        train,
+        {name: data[name, True] for name in FORMS},
+    )
+
+
+def _most_telling(ids: Ids, telling: npt.NDArray[np.float32], count: int, least: float) -> Ids:
+    """[P, count] the ids of the highest scores, `PAD_ID` below `least`; a repeated character counts once."""
+    scores = telling.copy()
+    for place in range(1, ids.shape[1]):
+        scores[(ids[:, :place] == ids[:, place : place + 1]).any(axis=1), place] = -1
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+    chosen = np.take_along_axis(ids, order, axis=1)
+    chosen[np.take_along_axis(scores, order, axis=1) < least] = PAD_ID
+    return chosen.astype(np.int32)
+
+
+def _planner(vectors: Vectors, train: Mapping[str, FormData]) -> Planner:
+    plans = np.concatenate([data.plans.reshape(-1, 2) for data in train.values()])
+    keywords, counts = np.unique(plans, axis=0, return_counts=True)
+    known = keywords[:, 0] > UNKNOWN_ID
+    keywords, counts = keywords[known], counts[known]
+    commonest = np.sort(np.argsort(-counts, kind="stable")[:_MAX_PLAN_WORDS])
+    return Planner(vectors, keywords[commonest], counts[commonest].astype(np.float32))
+
+
+_ARRAYS = ("ids", "titles", "keywords", "plans", "patterns", "rhymes")
+
+
+def save_dataset(dataset: Dataset, folder: Path) -> None:
+    """Write the dataset into a prepared folder, whole or not at all."""
+    arrays: dict[str, npt.NDArray[np.generic]] = {}
+    for side, split in (("train", dataset.train), ("validation", dataset.validation)):
+        for name, data in split.items():
+            for field in _ARRAYS:
+                arrays[f"{side}.{name}.{field}"] = getattr(data, field).astype(np.int16)
+    arrays |= {f"phonology.{name}": array for name, array in dataset.phonology.arrays().items()}
+    arrays |= {f"planner.{name}": array for name, array in planner_arrays(dataset.planner).items()}
+    metadata = {"vocabulary": dataset.vocabulary.chars, "phonology": dataset.phonology.chars}
+    files.write_whole(folder / _DATASET_FILE, lambda path: save_file(arrays, path, metadata=metadata))
+
+
+def planner_arrays(of: Planner) -> dict[str, npt.NDArray[np.generic]]:
+    """A planner's arrays, small enough to store beside a model."""
+    return {
+        "vectors": of.vectors.astype(np.float16),
+        "keywords": of.keywords.astype(np.int16),
+        "counts": of.counts.astype(np.float32),
+    }
+
+
+def planner_from_arrays(arrays: Mapping[str, npt.NDArray[np.generic]]) -> Planner:
+    """What `planner_arrays` stored.
+
+    Raises:
+        KeyError: An array is missing.
+    """
+    return Planner(
+        arrays["vectors"].astype(np.float32), arrays["keywords"].astype(np.int32), arrays["counts"].astype(np.float32)
+    )
+
+
+def load_dataset(folder: Path) -> Dataset:
+    """The dataset that `poetgen prepare` wrote into a folder.
+
+    Raises:
+        CorpusError: There is none, or it is damaged.
+    """
+    path = folder / _DATASET_FILE
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        vocabulary = Vocabulary(metadata["vocabulary"])
+        return Dataset(
+            vocabulary,
+            Phonology.from_arrays(metadata["phonology"], _under("phonology", arrays)),
+            planner_from_arrays(_under("planner", arrays)),
+            _split("train", arrays),
+            _split("validation", arrays),
+        )
+    except FileNotFoundError:
+        raise CorpusError(
+            f"{folder} holds no prepared corpus. Make one: poetgen prepare CORPUS --out {folder}"
+        ) from None
+    except (OSError, SafetensorError, KeyError, ValueError, json.JSONDecodeError) as error:
+        raise CorpusError(
+            f"{path} is damaged ({error}). Make it again: poetgen prepare CORPUS --out {folder}"
+        ) from None
+
+
+def _under(prefix: str, arrays: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, npt.NDArray[np.generic]]:
+    return {name.removeprefix(f"{prefix}."): array for name, array in arrays.items() if name.startswith(f"{prefix}.")}
+
+
+def _split(side: str, arrays: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, FormData]:
+    return {
+        name: FormData(form, *(arrays[f"{side}.{name}.{field}"].astype(np.int32) for field in _ARRAYS))
+        for name, form in FORMS.items()
+    }
+
+
+def shares_of(train: Mapping[str, FormData]) -> dict[str, dict[str, dict[str, float]]]:
+    """How common each pattern and rhyme group is among the regulated poems: form -> kind -> name -> share."""
+
+    def shares(numbers: Ids, names: Mapping[str, int]) -> dict[str, float]:
+        counts = np.bincount(numbers[numbers > 0], minlength=len(names) + 1)
+        return {name: round(float(counts[number] / max(1, counts[1:].sum())), 5) for name, number in names.items()}
+
+    return {
+        name: {"patterns": shares(data.patterns, PATTERN_IDS), "rhymes": shares(data.rhymes, RHYME_IDS)}
+        for name, data in train.items()
+    }
+
+
+def minibatches(
+    data: Mapping[str, FormData], chars_per_batch: int, rng: np.random.Generator, *, regulated: bool = False
+) -> Iterator[FormData]:
+    """Batches of one form each, without end; forms come as often as they have characters.
+
+    Args:
+        data: Poems by form.
+        chars_per_batch: About how many characters to a batch.
+        rng: Decides everything.
+        regulated: Only poems that keep a pattern.
+    """
+    pools = {
+        name: np.flatnonzero(forms.patterns > 0) if regulated else np.arange(len(forms)) for name, forms in data.items()
+    }
+    names = [name for name, pool in pools.items() if len(pool)]
+    if not names:
+        raise CorpusError("The prepared corpus holds no poem to train on. Prepare a larger one.")
+    weights = np.array([len(pools[name]) * FORMS[name].num_chars for name in names], np.float64)
+    orders = {name: rng.permutation(pools[name]) for name in names}
+    starts = dict.fromkeys(names, 0)
+    while True:
+        name = names[int(rng.choice(len(names), p=weights / weights.sum()))]
+        size = min(len(pools[name]), max(1, chars_per_batch // FORMS[name].num_chars))
+        if starts[name] + size > len(orders[name]):
+            orders[name], starts[name] = rng.permutation(pools[name]), 0
+        yield data[name].take(orders[name][starts[name] : starts[name] + size])
+        starts[name] += size

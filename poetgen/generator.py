@@ -1,0 +1,218 @@
+"""The generator: one LSTM over the characters of a poem, fed with noise z, form, theme, plan and place.
+
+Knows no masks and no sampling (see `sampling`) and no files. At each step the LSTM reads
+
+- the character before, and the character above (the same place in the line before: without it an LSTM learns no
+  parallelism, 對仗);
+- the place: position, line, and what tone the pattern wants there, where a pattern is given;
+- what the poem is to be: form, rhyme group, theme, the line's keyword (the plan) and z, summed into one vector.
+
+z is also the initial state. It is learned as in a variational autoencoder (Bowman et al. 2016): a small encoder gives
+q(z | poem), kept from collapsing by free bits (Kingma et al. 2016) and dropped words; see `training.pretrain`.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from poetgen import prosody
+from poetgen.phonology import RHYME_GROUPS
+from poetgen.poem import FORMS, Form
+from poetgen.vocabulary import PAD_ID, START_ID, UNKNOWN_ID
+
+FORM_IDS = {name: number for number, name in enumerate(FORMS)}
+_MAX_LINES = 8
+_POSITION_OFFSETS = {5: 0, 7: 5}  # a place in a line of five is not the same place in a line of seven
+_NUM_POSITIONS = 12
+# What the pattern says of a place: nothing known, free, level, oblique.
+_TONE_CODES = {"?": 0, "X": 1, "L": 2, "O": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorConfig:
+    """The generator's size.
+
+    Attributes:
+        num_chars: V, the vocabulary with its special ids.
+        embedding_dim: E, of a character; the output layer shares the table.
+        hidden_dim: H, of the LSTM.
+        context_dim: C, of what the poem is to be.
+        noise_dim: Z, of the noise z.
+        dropout: Share of the LSTM's inputs and outputs dropped in training, 0 to 1.
+    """
+
+    num_chars: int
+    embedding_dim: int = 256
+    hidden_dim: int = 640
+    context_dim: int = 192
+    noise_dim: int = 64
+    dropout: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What B poems of one form are to be. Unknown is 0 (`PAD_ID`) throughout.
+
+    Attributes:
+        form: The form, of L lines and T characters.
+        themes: [B, K] the theme's characters.
+        plans: [B, L, 2] a keyword for each line.
+        patterns: [B] pattern ids.
+        rhymes: [B] rhyme group ids.
+    """
+
+    form: Form
+    themes: Tensor
+    plans: Tensor
+    patterns: Tensor
+    rhymes: Tensor
+
+    def __len__(self) -> int:
+        return len(self.patterns)
+
+    def take(self, rows: Tensor | slice) -> "Conditions":
+        return replace(
+            self,
+            themes=self.themes[rows],
+            plans=self.plans[rows],
+            patterns=self.patterns[rows],
+            rhymes=self.rhymes[rows],
+        )
+
+    @classmethod
+    def none(cls, form: Form, batch: int, device: torch.device | str = "cpu") -> "Conditions":
+        """Nothing said of any of the poems."""
+        zeros = torch.zeros(batch, dtype=torch.long, device=device)
+        plans = torch.zeros(batch, form.num_lines, 2, dtype=torch.long, device=device)
+        return cls(form, zeros[:, None], plans, zeros, zeros)
+
+
+def _tone_codes() -> Tensor:
+    """[4 forms, 5 patterns (0 unknown), 8 lines, 7 positions] what each pattern wants where."""
+    codes = torch.zeros(len(FORMS), 1 + len(prosody.PATTERNS), _MAX_LINES, 7, dtype=torch.long)
+    for name, form in FORMS.items():
+        for number, pattern in enumerate(prosody.PATTERNS):
+            for line, kind in enumerate(prosody.pattern_lines(pattern, form.num_lines)):
+                for place, wanted in enumerate(
+                    zip(*prosody.line_templates(kind, form.line_lengths[line]), strict=True)
+                ):
+                    # Where the templates of a line differ, either tone may come.
+                    code = wanted[0] if len(set(wanted)) == 1 else "X"
+                    codes[FORM_IDS[name], number + 1, line, place] = _TONE_CODES[code]
+    return codes
+
+
+class Generator(nn.Module):
+    """p(poem | z, conditions), and the encoder q(z | poem) that it was trained beside."""
+
+    tone_codes: Tensor
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.config = config
+        e, h, c, z = config.embedding_dim, config.hidden_dim, config.context_dim, config.noise_dim
+        self.embedding = nn.Embedding(config.num_chars, e)
+        nn.init.normal_(self.embedding.weight, std=1 / math.sqrt(e))
+        self.position_embedding = nn.Embedding(_NUM_POSITIONS, c)
+        self.line_embedding = nn.Embedding(_MAX_LINES, c)
+        self.tone_embedding = nn.Embedding(len(_TONE_CODES), c)
+        self.form_embedding = nn.Embedding(len(FORMS), c)
+        self.rhyme_embedding = nn.Embedding(1 + len(RHYME_GROUPS), c)
+        for table in (
+            self.position_embedding,
+            self.line_embedding,
+            self.tone_embedding,
+            self.form_embedding,
+            self.rhyme_embedding,
+        ):
+            nn.init.normal_(table.weight, std=0.1)
+        self.theme_projection = nn.Linear(e, c)
+        self.plan_projection = nn.Linear(2 * e, c)
+        self.noise_projection = nn.Linear(z, c, bias=False)
+        self.initial_state = nn.Linear(z, 2 * h)
+        self.lstm = nn.LSTM(2 * e + c, h)
+        self.output = nn.Linear(h, e)
+        self.output_bias = nn.Parameter(torch.zeros(config.num_chars))
+        self.dropout = nn.Dropout(config.dropout)
+        self.encoder = nn.Conv1d(e, e, 3, padding=1)
+        self.posterior = nn.Linear(2 * e, 2 * z)
+        self.register_buffer("tone_codes", _tone_codes(), persistent=False)
+
+    @property
+    def device(self) -> torch.device:
+        return self.output_bias.device
+
+    def context(self, conditions: Conditions, noise: Tensor) -> Tensor:
+        """[B, L, P, C] what the poem is to be, for each place (P positions a line)."""
+        form = conditions.form
+        length = form.line_lengths[0]
+        lines = torch.arange(form.num_lines, device=self.device)
+        positions = torch.arange(length, device=self.device) + _POSITION_OFFSETS[length]
+        theme_known = (conditions.themes != PAD_ID).unsqueeze(-1)
+        theme = (self.embedding(conditions.themes) * theme_known).sum(1) / theme_known.sum(1).clamp(min=1)
+        plan_known = (conditions.plans != PAD_ID).unsqueeze(-1)
+        plan = (self.embedding(conditions.plans) * plan_known).flatten(2)
+        poem = (
+            self.form_embedding.weight[FORM_IDS[form.name]]
+            + self.rhyme_embedding(conditions.rhymes)
+            + self.noise_projection(noise)
+            # A theme or plan that is not given adds nothing, not even a bias.
+            + self.theme_projection(theme) * theme_known.any(1)
+        )
+        line = poem[:, None] + self.line_embedding(lines) + self.plan_projection(plan) * plan_known.any(2)
+        codes = self.tone_codes[FORM_IDS[form.name], conditions.patterns][:, : form.num_lines, :length]
+        context: Tensor = line[:, :, None] + self.position_embedding(positions) + self.tone_embedding(codes)
+        return context
+
+    def start(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """(h, c), each [B, H], before the first character."""
+        hidden, cell = self.initial_state(noise).chunk(2, dim=-1)
+        return torch.tanh(hidden), cell
+
+    def features(self, ids: Tensor, conditions: Conditions, noise: Tensor, word_dropout: float = 0.0) -> Tensor:
+        """[B, T, E] what is known before each character of the poems.
+
+        Args:
+            ids: [B, T] the poems.
+            conditions: Of B poems.
+            noise: [B, Z].
+            word_dropout: Share of the characters before that are hidden, 0 to 1.
+        """
+        batch, num_chars = ids.shape
+        length = conditions.form.line_lengths[0]
+        before = torch.cat([ids.new_full((batch, 1), START_ID), ids[:, :-1]], dim=1)
+        above = torch.cat([ids.new_full((batch, length), START_ID), ids[:, :-length]], dim=1)
+        if word_dropout > 0:
+            before = before.masked_fill(torch.rand_like(before, dtype=torch.float32) < word_dropout, UNKNOWN_ID)
+        context = self.context(conditions, noise).reshape(batch, num_chars, -1)
+        inputs = torch.cat([self.embedding(before), self.embedding(above), context], dim=-1)
+        hidden, cell = self.start(noise)
+        states, _ = self.lstm(self.dropout(inputs).transpose(0, 1), (hidden[None], cell[None]))
+        features: Tensor = self.dropout(self.output(states.transpose(0, 1)))
+        return features
+
+    def logits(self, features: Tensor) -> Tensor:
+        """[..., V] of the next character."""
+        return nn.functional.linear(features, self.embedding.weight, self.output_bias)
+
+    def forward(self, ids: Tensor, conditions: Conditions, noise: Tensor, word_dropout: float = 0.0) -> Tensor:
+        """[B, T, V] logits of each character of the poems, given those before it."""
+        return self.logits(self.features(ids, conditions, noise, word_dropout))
+
+    def encode(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """(mean, log variance), each [B, Z], of q(z | poem)."""
+        embedded = self.embedding(ids).detach()
+        read = torch.relu(self.encoder(embedded.transpose(1, 2)))
+        pooled = torch.cat([read.mean(dim=2), read.amax(dim=2)], dim=1)
+        mean, log_variance = self.posterior(pooled).chunk(2, dim=-1)
+        return mean, log_variance.clamp(-8, 2)
+
+
+def pad_themes(themes: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> Tensor:
+    """[B, K] themes of any length, padded."""
+    longest = max(1, max(map(len, themes), default=1))
+    rows = [[*theme, *[PAD_ID] * (longest - len(theme))] for theme in themes]
+    return torch.tensor(rows, dtype=torch.long, device=device)

@@ -1,0 +1,51 @@
+"""How likely a poem is under the generator, in nats. Knows no training and no files."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from poetgen.generator import Conditions, Generator
+
+IMPORTANCE_SAMPLES = 16
+
+
+def sequence_nll(logits: Tensor, ids: Tensor) -> Tensor:
+    """[B, T] −log p of each character, nats, ≥ 0.
+
+    Args:
+        logits: [B, T, V].
+        ids: [B, T].
+    """
+    flat = nn.functional.cross_entropy(logits.float().flatten(0, 1), ids.flatten(), reduction="none")
+    return flat.view(ids.shape)
+
+
+def gaussian_log_ratio(noise: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+    """[B] log p(z) − log q(z), p standard normal and q = N(mean, variance); the arguments are [B, Z]."""
+    standard = (noise - mean).square() / log_variance.exp()
+    return 0.5 * (standard + log_variance - noise.square()).sum(dim=1)
+
+
+def importance_bound(log_weights: Tensor) -> Tensor:
+    """[B] log of the mean importance weight (Burda et al. 2016), a lower bound of log p(x) that rises with K.
+
+    Args:
+        log_weights: [K, B] log p(x, z) − log q(z | x) of K samples.
+    """
+    return torch.logsumexp(log_weights, dim=0) - math.log(len(log_weights))
+
+
+@torch.no_grad()
+def poem_nll(
+    generator: Generator, ids: Tensor, conditions: Conditions, samples: int, noise_source: torch.Generator
+) -> Tensor:
+    """[B] −log p(poem), nats: an upper bound by importance samples from the encoder."""
+    mean, log_variance = generator.encode(ids)
+    weights: list[Tensor] = []
+    for _ in range(samples):
+        epsilon = torch.randn(mean.shape, generator=noise_source).to(mean.device)
+        noise = mean + epsilon * (0.5 * log_variance).exp()
+        nll = sequence_nll(generator(ids, conditions, noise), ids).sum(1)
+        weights.append(gaussian_log_ratio(noise, mean, log_variance) - nll)
+    return -importance_bound(torch.stack(weights))

@@ -1,0 +1,201 @@
+"""Keywords: which characters tell what a poem is about, and a plan (a keyword for each line) drawn from a theme.
+
+Knows the co-occurrence of characters in the corpus, by counts; no text, no torch.
+
+A keyword is one or two characters ([2] ids, the second `PAD_ID` if there is none). Two characters that stand
+together more often than chance would have them are taken as a word. The plan of a poem to be written is drawn word
+by word: how common the word is as a keyword, times how much it likes the theme and the words drawn before it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from poetgen.vocabulary import PAD_ID, UNKNOWN_ID
+
+Ids: TypeAlias = npt.NDArray[np.int32]
+Vectors: TypeAlias = npt.NDArray[np.float32]
+
+VECTOR_DIM = 64
+_MIN_WORD_COUNT = 15
+_MIN_WORD_PMI = 2.0  # nats above chance
+_FIRST_CONTENT_ID = UNKNOWN_ID + 1
+
+
+class Associations:
+    """How much two characters like to stand in one poem (positive pointwise mutual information, nats).
+
+    Args:
+        poems: [P, T] ids of poems, `PAD_ID` where there is none.
+        num_chars: Size of the vocabulary.
+    """
+
+    def __init__(self, poems: Ids, num_chars: int) -> None:
+        # Presence in a poem, not counts: 花 three times over says no more of 春 than once.
+        ordered = np.sort(poems, axis=1)
+        ordered[:, 1:][ordered[:, 1:] == ordered[:, :-1]] = PAD_ID
+        pair_counts = np.zeros(num_chars * num_chars, np.float32)
+        for start in range(0, len(ordered), 8192):
+            block = ordered[start : start + 8192].astype(np.int64)
+            pairs = (block[:, :, None] * num_chars + block[:, None, :]).ravel()
+            pair_counts += np.bincount(pairs, minlength=len(pair_counts))
+        present = pair_counts.reshape(num_chars, num_chars)
+        present[:_FIRST_CONTENT_ID] = 0
+        present[:, :_FIRST_CONTENT_ID] = 0
+        counts = np.diagonal(present)
+        expected = np.outer(counts, counts) / max(1, len(poems))
+        # The discount keeps pairs seen once or twice from looking like the strongest of all.
+        ratio = present * (present / (present + 3)) / np.maximum(expected, 1e-9)
+        self.ppmi = np.log(np.maximum(ratio, 1)).astype(np.float32)
+        np.fill_diagonal(self.ppmi, 0)
+
+    def vectors(self, rng: np.random.Generator) -> Vectors:
+        """[V, VECTOR_DIM] such that the product of two rows is near their PPMI (truncated eigendecomposition)."""
+        basis = rng.standard_normal((len(self.ppmi), VECTOR_DIM + 16)).astype(np.float32)
+        for _ in range(8):
+            basis, _ = np.linalg.qr(self.ppmi @ basis)
+        values, rotation = np.linalg.eigh(basis.T @ self.ppmi @ basis)
+        top = np.argsort(-values)[:VECTOR_DIM]
+        vectors: Vectors = (basis @ rotation[:, top] * np.sqrt(np.maximum(values[top], 0))).astype(np.float32)
+        return vectors
+
+
+def telling(vectors: Vectors, poems: Ids, others: Ids) -> Vectors:
+    """[P, K] how much each of `others` ([P, K] ids) has to do with its poem: mean association to its characters."""
+    scores = np.zeros(others.shape, np.float32)
+    squares = (vectors * vectors).sum(axis=1)
+    for start in range(0, len(poems), 8192):
+        here = slice(start, start + 8192)
+        sums = vectors[poems[here]].sum(axis=1)
+        scores[here] = np.einsum("pkd,pd->pk", vectors[others[here]], sums)
+        # A character of the poem is no evidence for itself.
+        own = (others[here][:, :, None] == poems[here][:, None, :]).sum(axis=2)
+        scores[here] -= own * squares[others[here]]
+    scores /= max(1, poems.shape[1])
+    scores[others < _FIRST_CONTENT_ID] = -1
+    return scores
+
+
+def relevance(vectors: Vectors, poems: Ids, others: Ids) -> Vectors:
+    """[P, K] cosine between each of `others` ([P, K] ids) and its poem as a whole, -1 to 1."""
+    units = unit(vectors)
+    scores = np.zeros(others.shape, np.float32)
+    for start in range(0, len(poems), 8192):
+        here = slice(start, start + 8192)
+        scores[here] = np.einsum("pkd,pd->pk", units[others[here]], unit(units[poems[here]].sum(axis=1)))
+    scores[others < _FIRST_CONTENT_ID] = -1
+    return scores
+
+
+def unit(vectors: Vectors) -> Vectors:
+    """The vectors, each of length one (a zero stays zero)."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    scaled: Vectors = (vectors / np.maximum(lengths, 1e-6)).astype(np.float32)
+    return scaled
+
+
+def word_table(lines: Sequence[Ids], num_chars: int) -> dict[tuple[int, int], int]:
+    """Pairs of characters that stand together in lines ([*, T] ids) more than chance would have them -> count."""
+    codes = np.concatenate([(block[:, :-1].astype(np.int64) * num_chars + block[:, 1:]).ravel() for block in lines])
+    singles = np.bincount(np.concatenate([block.ravel() for block in lines]), minlength=num_chars).astype(np.float64)
+    pairs, counts = np.unique(codes, return_counts=True)
+    first, second = pairs // num_chars, pairs % num_chars
+    pmi = np.log(counts * singles.sum() / np.maximum(singles[first] * singles[second], 1))
+    keep = (
+        (counts >= _MIN_WORD_COUNT)
+        & (pmi >= _MIN_WORD_PMI)
+        & (first >= _FIRST_CONTENT_ID)
+        & (second >= _FIRST_CONTENT_ID)
+    )
+    return {(int(a), int(b)): int(n) for a, b, n in zip(first[keep], second[keep], counts[keep], strict=True)}
+
+
+def line_keywords(poems: Ids, num_lines: int, scores: Vectors, words: Mapping[tuple[int, int], int]) -> Ids:
+    """[P, L, 2] the most telling word of each line, or character where the line has no word.
+
+    Args:
+        poems: [P, T] ids of poems of one form.
+        num_lines: L.
+        scores: [P, T] how telling each character is.
+        words: As `word_table` makes it.
+    """
+    length = poems.shape[1] // num_lines
+    ids = poems.reshape(-1, length)
+    scores = scores.reshape(-1, length)
+    num_chars = int(poems.max(initial=0)) + 1
+    known = np.array(sorted(a * num_chars + b for a, b in words if a < num_chars and b < num_chars), np.int64)
+    codes = ids[:, :-1].astype(np.int64) * num_chars + ids[:, 1:]
+    is_word = np.isin(codes, known)
+    # Words stand on the beat: 2 + 2 + 3 or 2 + 3, the tail being 1 + 2 or 2 + 1.
+    is_word[:, [place for place in range(length - 1) if place % 2 and place != length - 2]] = False
+    pair_scores = np.where(is_word, scores[:, :-1] + scores[:, 1:], -2)
+    best_pair = pair_scores.argmax(axis=1)
+    rows = np.arange(len(ids))
+    has_word = pair_scores[rows, best_pair] > -2
+    best_char = scores.argmax(axis=1)
+    result = np.stack(
+        [
+            np.where(has_word, ids[rows, best_pair], ids[rows, best_char]),
+            np.where(has_word, ids[rows, np.minimum(best_pair + 1, length - 1)], PAD_ID),
+        ],
+        axis=1,
+    )
+    return result.reshape(-1, num_lines, 2).astype(np.int32)
+
+
+class Planner:
+    """Draws a keyword for each line from a theme.
+
+    Args:
+        vectors: [V, VECTOR_DIM] characters; products of rows are their associations in nats.
+        keywords: [W, 2] ids of the words that lines were about.
+        counts: [W] how often.
+    """
+
+    # Nats per unit of cosine. Most likely for people's keywords, given their titles and the keywords before: 7.
+    focus = 7.0
+
+    def __init__(self, vectors: Vectors, keywords: Ids, counts: Vectors) -> None:
+        self.vectors = vectors
+        self.keywords = keywords
+        self.counts = counts
+        self._units = unit(vectors).astype(np.float64)
+        self._units[PAD_ID] = 0
+        self._keyword_units = self._units[keywords].sum(axis=1)
+        self._keyword_units /= np.maximum(np.linalg.norm(self._keyword_units, axis=1, keepdims=True), 1e-6)
+        self._log_counts = np.log(np.maximum(counts, 1)).astype(np.float64)
+
+    def draw(self, themes: Sequence[Sequence[int]], uniforms: npt.NDArray[np.float64]) -> Ids:
+        """[B, L, 2] a keyword for each line of each poem, none twice in a poem.
+
+        In double precision: single rounds differently in batches of different sizes, and a replay could differ.
+
+        Args:
+            themes: The characters of each theme; may be empty.
+            uniforms: [B, L] numbers in [0, 1) that decide the draws.
+        """
+        batch, num_lines = uniforms.shape
+        sums = np.zeros((batch, self._units.shape[1]))
+        sizes = np.zeros((batch, 1))
+        for row, theme in enumerate(themes):
+            known = [number for number in theme if number > UNKNOWN_ID]
+            sums[row] = self._units[known].sum(axis=0)
+            sizes[row] = len(known)
+        logits = np.empty((batch, len(self.keywords)))
+        drawn = np.zeros((batch, num_lines), np.intp)
+        rows = np.arange(batch)
+        for line in range(num_lines):
+            # The theme and all the words so far count alike, so that the poem stays with one subject.
+            np.matmul(self.focus * sums / np.maximum(sizes, 1), self._keyword_units.T, out=logits)
+            logits += self._log_counts
+            logits[rows[:, None], drawn[:, :line]] = -np.inf
+            logits -= logits.max(axis=1, keepdims=True)
+            weights = np.exp(logits, out=logits).cumsum(axis=1)
+            for row in range(batch):
+                choice = int(np.searchsorted(weights[row], uniforms[row, line] * weights[row, -1], side="right"))
+                drawn[row, line] = min(choice, len(self.keywords) - 1)
+            sums += self._keyword_units[drawn[:, line]]
+            sizes += 1
+        return self.keywords[drawn]

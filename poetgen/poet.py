@@ -1,0 +1,270 @@
+"""Poet: a version of the model, ready to write. The façade that the bot and the command line call.
+
+Knows no users, no Discord and no training. A request becomes N drafts, each drawn from a seed of its own; all drafts
+of all requests are written together, and of each request's candidates one is chosen by a softmax of the
+discriminator's logit, so that variety stays. The seed shown is the chosen one's: given as `seed`, it is drawn alone.
+"""
+
+import math
+import secrets
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from poetgen import planner, prosody, script
+from poetgen.checkpoint import Model, load_model
+from poetgen.drafting import Drafter
+from poetgen.errors import RequestError
+from poetgen.generator import Conditions
+from poetgen.likelihood import IMPORTANCE_SAMPLES, poem_nll
+from poetgen.poem import (
+    FORMS,
+    MAX_CANDIDATES,
+    MAX_SEED,
+    MAX_TEMPERATURE,
+    MAX_THEME_LENGTH,
+    MIN_TEMPERATURE,
+    Composition,
+    Form,
+    Poem,
+    PoemRequest,
+)
+from poetgen.registry import Registry
+from poetgen.sampling import MAX_ROWS, MIN_RHYME_CHARS, Constraints, Draft, sample
+from poetgen.vocabulary import UNKNOWN_ID
+
+_SCORE_ROWS = 128
+_CHOICE_SHARPNESS = 1.0  # candidates are chosen by softmax(sharpness x logit)
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    seed: int
+    draft: Draft
+    ids: list[int]
+    realness: float
+
+
+class Poet:
+    """One version of the poet.
+
+    Args:
+        version: Its name.
+        model: Its parts.
+    """
+
+    def __init__(self, version: str, model: Model) -> None:
+        self.version = version
+        self.model = model
+        self._constraints = Constraints(model.vocabulary, model.phonology)
+        self._drafter = drafter_of(model, self._constraints)
+
+    @classmethod
+    def load(cls, home: Path | None = None, version: str | None = None, num_threads: int | None = None) -> "Poet":
+        """The poet of a version.
+
+        Args:
+            home: The registry's home; None for the default.
+            version: Its name, or a beginning of it; None for the version in use.
+            num_threads: How many threads may compute, for the whole process; None leaves it.
+
+        Raises:
+            CheckpointError: There is no such version, or it is damaged.
+        """
+        if num_threads is not None:
+            torch.set_num_threads(num_threads)
+        registry = Registry(home)
+        return cls(*load_model(registry.folder(version or registry.current())))
+
+    def check(self, request: PoemRequest) -> PoemRequest:
+        """The request as it will be written: in traditional characters that the poet knows.
+
+        Raises:
+            RequestError: It cannot be written; the message says what to change.
+        """
+        form = request.form
+        theme = self._known(request.theme.strip(), "theme")
+        if len(theme) > MAX_THEME_LENGTH:
+            raise RequestError(f"The theme has {len(theme)} characters; {MAX_THEME_LENGTH} are the most.")
+        acrostic = self._known(request.acrostic.strip(), "acrostic")
+        if len(acrostic) > form.num_lines:
+            raise RequestError(
+                f"The acrostic has {len(acrostic)} characters, but {form.name} has {form.num_lines} lines: "
+                "give at most one a line."
+            )
+        first_line = self._known(request.first_line.strip(), "first line")
+        if first_line and len(first_line) != form.line_lengths[0]:
+            raise RequestError(
+                f"The first line has {len(first_line)} characters; a line of {form.name} has {form.line_lengths[0]}."
+            )
+        if acrostic and first_line and acrostic[0] != first_line[0]:
+            raise RequestError(
+                f"The first line begins with {first_line[0]}, the acrostic with {acrostic[0]}: make them agree."
+            )
+        if request.seed is not None and not 0 <= request.seed <= MAX_SEED:
+            raise RequestError(f"A seed is a number from 0 to {MAX_SEED}.")
+        if not 1 <= request.candidates <= MAX_CANDIDATES:
+            raise RequestError(f"Choose among 1 to {MAX_CANDIDATES} candidates.")
+        if request.temperature is not None and not MIN_TEMPERATURE <= request.temperature <= MAX_TEMPERATURE:
+            raise RequestError(f"A temperature is a number from {MIN_TEMPERATURE} to {MAX_TEMPERATURE}.")
+        rhyme = (
+            prosody.resolve_rhyme(script.to_traditional(request.rhyme.strip()), self.model.phonology)
+            if request.rhyme.strip()
+            else ""
+        )
+        if rhyme and rhyme not in self._drafter.rhymes:
+            raise RequestError(
+                f"The group {rhyme} has too few sure characters to rhyme in. "
+                f"Choose one of {' '.join(self._drafter.rhymes)}."
+            )
+        return replace(request, theme=theme, acrostic=acrostic, first_line=first_line, rhyme=rhyme)
+
+    def _known(self, text: str, what: str) -> str:
+        """`text` in traditional characters of the vocabulary.
+
+        Raises:
+            RequestError: It holds something else; the message names it.
+        """
+        if not text:
+            return ""
+        vocabulary = self.model.vocabulary
+        # A text as our own poems have it is left alone; anything else goes through OpenCC.
+        folded = script.to_traditional(text)
+        unknown = [char for char in dict.fromkeys(folded) if char not in vocabulary]
+        if unknown:
+            shown = " ".join(unknown[:5])
+            raise RequestError(
+                f"The {what} may hold only Chinese characters that the poet has read; it does not know: {shown}"
+            )
+        return folded
+
+    def compose(
+        self, requests: Sequence[PoemRequest], *, progress: Callable[[int], None] | None = None
+    ) -> list[Composition]:
+        """A poem for each request (that `check` has passed), all of them written in full batches.
+
+        Args:
+            requests: What is asked for.
+            progress: Told the number of candidates written, after each batch.
+        """
+        waiting: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        for number, request in enumerate(requests):
+            seeds = (
+                [request.seed]
+                if request.seed is not None
+                else [secrets.randbelow(MAX_SEED + 1) for _ in range(request.candidates)]
+            )
+            waiting[request.form.name] += [(number, seed) for seed in seeds]
+        written: dict[int, list[_Written]] = defaultdict(list)
+        for pairs in waiting.values():
+            for start in range(0, len(pairs), MAX_ROWS):
+                chunk = pairs[start : start + MAX_ROWS]
+                drafts = self._drafter.drafts([requests[number] for number, _ in chunk], [seed for _, seed in chunk])
+                for (number, _), result in zip(chunk, self._write(drafts, [seed for _, seed in chunk]), strict=True):
+                    written[number].append(result)
+                if progress:
+                    progress(len(chunk))
+        return [self._composition(request, _choose(written[number])) for number, request in enumerate(requests)]
+
+    @torch.no_grad()
+    def _write(self, drafts: Sequence[Draft], seeds: Sequence[int]) -> list[_Written]:
+        drawn = sample(self.model.generator, self._constraints, drafts)
+        table = self.model.generator.embedding.weight
+        logits = self.model.discriminator(drawn.ids, drafts[0].form, drawn.conditions.themes, table)
+        rows = zip(seeds, drafts, drawn.ids.tolist(), logits.tolist(), strict=True)
+        return [_Written(seed, draft, ids, realness) for seed, draft, ids, realness in rows]
+
+    def score(
+        self, poems: Sequence[Poem], *, progress: Callable[[int], None] | None = None
+    ) -> list[tuple[float, float]]:
+        """(−log p of a character, nats; the discriminator's logit) of poems of our forms, in traditional characters.
+
+        The first is a bound by importance samples of z, unmasked, nothing told. A character too rare for the
+        vocabulary costs what the unknown character costs, and the choice among all such characters of the corpus.
+        """
+        model = self.model
+        rare_kinds = max(1, len(model.phonology.chars) - len(model.vocabulary.chars))
+        by_form: dict[str, list[int]] = defaultdict(list)
+        for number, poem in enumerate(poems):
+            assert poem.form is not None
+            by_form[poem.form.name].append(number)
+        scores: dict[int, tuple[float, float]] = {}
+        noise_source = torch.Generator().manual_seed(0)
+        for name, numbers in by_form.items():
+            form = FORMS[name]
+            for start in range(0, len(numbers), _SCORE_ROWS):
+                chunk = numbers[start : start + _SCORE_ROWS]
+                ids = torch.tensor([model.vocabulary.encode(poems[number].text) for number in chunk])
+                conditions = Conditions.none(form, len(chunk))
+                with torch.no_grad():
+                    nll = poem_nll(model.generator, ids, conditions, IMPORTANCE_SAMPLES, noise_source)
+                    realness = model.discriminator(ids, form, conditions.themes, model.generator.embedding.weight)
+                nll = nll + (ids == UNKNOWN_ID).sum(1) * math.log(rare_kinds)
+                for number, nats, logit in zip(chunk, nll.tolist(), realness.tolist(), strict=True):
+                    scores[number] = (nats / form.num_chars, logit)
+                if progress:
+                    progress(len(chunk))
+        return [scores[number] for number in range(len(poems))]
+
+    def _composition(self, request: PoemRequest, chosen: _Written) -> Composition:
+        form = request.form
+        text = self.model.vocabulary.decode(chosen.ids)
+        lines = tuple(
+            text[start : start + form.line_lengths[0]] for start in range(0, form.num_chars, form.line_lengths[0])
+        )
+        poem = Poem(lines, form, request.theme or self._title(chosen.ids, form))
+        report = prosody.check(poem, self.model.phonology)
+        return Composition(
+            poem,
+            request.theme,
+            chosen.seed,
+            self.version,
+            chosen.draft.pattern,
+            chosen.draft.rhyme,
+            chosen.realness,
+            tuple(problem.message for problem in report.problems),
+        )
+
+    def _title(self, ids: Sequence[int], form: Form) -> str:
+        """The two characters that tell most of a poem without a theme, in the order in which they stand."""
+        row = np.array([ids], np.int32)
+        telling = planner.telling(self.model.planner.vectors, row, row)[0]
+        best = sorted(
+            dict.fromkeys(int(place) for place in np.argsort(-telling, kind="stable")),
+            key=lambda place: -telling[place],
+        )
+        chosen: dict[int, int] = {}
+        for place in best:
+            if ids[place] not in chosen.values():
+                chosen[place] = ids[place]
+            if len(chosen) == 2:
+                break
+        return self.model.vocabulary.decode([chosen[place] for place in sorted(chosen)])
+
+
+def drafter_of(model: Model, constraints: Constraints) -> Drafter:
+    """The drafter of a model; `constraints` made for it."""
+    return Drafter(
+        model.vocabulary,
+        model.phonology,
+        model.planner,
+        model.shares,
+        constraints.usable_rhymes(MIN_RHYME_CHARS),
+        model.generator.config.noise_dim,
+        model.temperature,
+    )
+
+
+def _choose(written: Sequence[_Written]) -> _Written:
+    """One of a request's candidates, by a softmax of the discriminator's logit."""
+    if len(written) == 1:
+        return written[0]
+    logits = np.array([item.realness for item in written])
+    weights = np.exp(_CHOICE_SHARPNESS * (logits - logits.max()))
+    return written[
+        int(np.searchsorted(np.cumsum(weights), secrets.SystemRandom().random() * weights.sum(), side="right"))
+    ]

@@ -1,0 +1,61 @@
+"""What can be read of a version without torch: the JSON beside its weights, and its phonology."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from poetgen.errors import CheckpointError
+from poetgen.phonology import Phonology
+
+WEIGHTS_FILE, JSON_FILE = "model.safetensors", "version.json"
+FORMAT = 1
+
+
+def version_name(record: Mapping[str, object]) -> str:
+    """The name of a version: a hash of its JSON, which holds the hash of the weights."""
+    content = {key: value for key, value in record.items() if key != "version"}
+    text = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def load_record(folder: Path) -> dict[str, Any]:
+    """A version's JSON, found to be whole.
+
+    Raises:
+        CheckpointError: There is none, or it was made by something else or changed since.
+    """
+    path = folder / JSON_FILE
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{folder} holds no version of the poet ({JSON_FILE} is missing).") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}). Register the version again, or roll back.") from None
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise CheckpointError(f"{path} was made by something else, or by another edition of this program.")
+    if record.get("version") != version_name(record):
+        raise CheckpointError(f"{path} was changed after it was made. Register the version again, or roll back.")
+    return record
+
+
+def load_phonology(folder: Path) -> Phonology:
+    """The phonology alone of the version in `folder`, without loading its networks.
+
+    Raises:
+        CheckpointError: It is missing, damaged or foreign.
+    """
+    record = load_record(folder)
+    try:
+        with safe_open(folder / WEIGHTS_FILE, framework="numpy") as file:
+            names = ("tone_counts", "rhyme_counts")
+            return Phonology.from_arrays(
+                record["phonology"], {name: file.get_tensor(f"phonology.{name}") for name in names}
+            )
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise CheckpointError(
+            f"The version in {folder} is damaged ({error}). Register it again, or roll back."
+        ) from None

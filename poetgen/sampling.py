@@ -1,0 +1,250 @@
+"""The one decoder, batched, for training and inference: form, tones, rhyme and forced characters by masks.
+
+Knows no requests, no files and no discriminator. All chance comes in with the drafts, drawn from their seeds, and
+nothing a row computes depends on the other rows, so a draft gives the same poem in any batch.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from poetgen import prosody
+from poetgen.dataset import PATTERN_IDS, RHYME_IDS
+from poetgen.generator import Conditions, Generator, pad_themes
+from poetgen.phonology import RHYME_GROUPS, Phonology
+from poetgen.planner import Ids
+from poetgen.poem import Form
+from poetgen.vocabulary import START_ID, UNKNOWN_ID, Vocabulary
+
+# Matrix products give a row the same bits in any batch of at least four rows; smaller ones take another path.
+_MIN_ROWS = 8
+MAX_ROWS = 256
+# A rhyme group must leave a choice, even in eight lines without a repeated rhyme.
+MIN_RHYME_CHARS = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """All that decides one poem.
+
+    Attributes:
+        form: The form, of L lines and T characters.
+        theme: Ids of the theme's characters; may be empty.
+        plan: [L, 2] a keyword for each line.
+        pattern: The tonal pattern's name.
+        rhyme: The rhyme group's name.
+        noise: [Z] z.
+        uniforms: [T] numbers in [0, 1), one for each character.
+        forced: Place in the poem (0 to T - 1) -> id of the character that must stand there.
+        temperature: Of the characters' distribution, > 0.
+    """
+
+    form: Form
+    theme: Sequence[int]
+    plan: Ids
+    pattern: str
+    rhyme: str
+    noise: npt.NDArray[np.float32]
+    uniforms: npt.NDArray[np.float64]
+    forced: Mapping[int, int] = field(default_factory=dict)
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Poems that the generator drew.
+
+    Attributes:
+        ids: [B, T] the characters.
+        conditions: What they were to be.
+        noise: [B, Z].
+        masks: [B, T, V] which characters were allowed where; only if asked for.
+    """
+
+    ids: Tensor
+    conditions: Conditions
+    noise: Tensor
+    masks: Tensor | None
+
+
+class Constraints:
+    """Which characters may stand where, by what the phonology is sure of.
+
+    Args:
+        vocabulary: V characters, special ids included.
+        phonology: What they sound like.
+        device: Where the tables live.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, phonology: Phonology, device: torch.device | str = "cpu") -> None:
+        size = len(vocabulary)
+        # Rows: free, level, oblique; the special ids are never allowed.
+        tones = torch.zeros(3, size, dtype=torch.bool)
+        rhymes = torch.zeros(1 + len(RHYME_GROUPS), size, dtype=torch.bool)
+        for number, char in enumerate(vocabulary.chars, start=UNKNOWN_ID + 1):
+            sure = phonology.sure_tones(char)
+            tones[:, number] = torch.tensor([True, "level" in sure, "oblique" in sure])
+            for group in phonology.sure_rhymes(char):
+                rhymes[RHYME_IDS[group], number] = True
+        self.tones = tones.to(device)
+        self.rhymes = rhymes.to(device)
+
+    def usable_rhymes(self, least: int) -> tuple[str, ...]:
+        """The rhyme groups with at least `least` sure characters."""
+        sizes = self.rhymes.sum(dim=1).tolist()
+        return tuple(group for group in RHYME_GROUPS if sizes[RHYME_IDS[group]] >= least)
+
+
+_TEMPLATE_ROWS = {"X": 0, "L": 1, "O": 2}
+
+
+def _template_codes(form: Form, patterns: Sequence[str]) -> Tensor:
+    """[B, L, 2, P] rows of `Constraints.tones`: the two templates of each line (one of them twice, if it has one)."""
+    rows = []
+    for pattern in patterns:
+        kinds = prosody.pattern_lines(pattern, form.num_lines)
+        templates = [prosody.line_templates(kind, form.line_lengths[line]) for line, kind in enumerate(kinds)]
+        rows.append(
+            [[[_TEMPLATE_ROWS[code] for code in pair[number % len(pair)]] for number in range(2)] for pair in templates]
+        )
+    return torch.tensor(rows)
+
+
+def conditions_of_drafts(drafts: Sequence[Draft], device: torch.device) -> Conditions:
+    """The conditions of drafts that share one form."""
+    return Conditions(
+        drafts[0].form,
+        pad_themes([draft.theme for draft in drafts], device),
+        torch.from_numpy(np.stack([draft.plan for draft in drafts])).long().to(device),
+        torch.tensor([PATTERN_IDS[draft.pattern] for draft in drafts], device=device),
+        torch.tensor([RHYME_IDS[draft.rhyme] for draft in drafts], device=device),
+    )
+
+
+@torch.no_grad()
+def sample(
+    generator: Generator, constraints: Constraints, drafts: Sequence[Draft], *, keep_masks: bool = False
+) -> Sample:
+    """Draw one poem for each draft.
+
+    Args:
+        generator: The model, in evaluation mode for inference.
+        constraints: Made for its vocabulary.
+        drafts: At most `MAX_ROWS`, all of one form.
+        keep_masks: Return the masks, to train under them.
+    """
+    count = len(drafts)
+    if not 0 < count <= MAX_ROWS or len({draft.form.name for draft in drafts}) != 1:
+        raise ValueError(f"sample needs 1 to {MAX_ROWS} drafts of one form")
+    drafts = [*drafts, *[drafts[-1]] * (_MIN_ROWS - count)]
+    device = generator.device
+    form = drafts[0].form
+    conditions = conditions_of_drafts(drafts, device)
+    noise = torch.from_numpy(np.stack([draft.noise for draft in drafts])).float().to(device)
+    decoder = _Decoder(generator, constraints, conditions, noise, drafts)
+    masks = []
+    for line in range(form.num_lines):
+        for position in range(form.line_lengths[line]):
+            mask = decoder.step(line, position)
+            if keep_masks:
+                masks.append(mask[:count])
+    return Sample(
+        decoder.ids[:count], conditions.take(slice(count)), noise[:count], torch.stack(masks, dim=1) if masks else None
+    )
+
+
+class _Decoder:
+    """The state of a batch half written."""
+
+    def __init__(
+        self,
+        generator: Generator,
+        constraints: Constraints,
+        conditions: Conditions,
+        noise: Tensor,
+        drafts: Sequence[Draft],
+    ) -> None:
+        form = conditions.form
+        device = generator.device
+        batch, num_chars = len(drafts), form.num_chars
+        self._generator = generator
+        self._constraints = constraints
+        self._length = form.line_lengths[0]
+        self._rows = torch.arange(batch, device=device)
+        self._context = generator.context(conditions, noise)
+        self._state = generator.start(noise)
+        self._codes = _template_codes(form, [draft.pattern for draft in drafts]).to(device)
+        self._rhymes = conditions.rhymes
+        self._rhyming = self._is_rhyming(form, drafts).to(device)
+        self._uniforms = torch.from_numpy(np.stack([draft.uniforms for draft in drafts])).to(device)
+        self._temperatures = torch.tensor([draft.temperature for draft in drafts], device=device)[:, None]
+        forced = torch.full((batch, num_chars), -1, dtype=torch.long)
+        for row, draft in enumerate(drafts):
+            for place, number in draft.forced.items():
+                forced[row, place] = number
+        self._forced = forced.to(device)
+        self._alive = torch.ones(batch, 2, dtype=torch.bool, device=device)
+        vocabulary_size = generator.config.num_chars
+        self._used_before = torch.zeros(batch, vocabulary_size, dtype=torch.bool, device=device)
+        # Characters forced further on are spoken for: written earlier they would stand in two lines.
+        for place in range(num_chars):
+            known = self._forced[:, place] > UNKNOWN_ID
+            self._used_before[self._rows[known], self._forced[known, place]] = True
+        self.ids = torch.zeros(batch, num_chars, dtype=torch.long, device=device)
+
+    @staticmethod
+    def _is_rhyming(form: Form, drafts: Sequence[Draft]) -> Tensor:
+        """[B, L] whether the line rhymes."""
+        rows = [prosody.rhyming_lines(draft.pattern, form.num_lines) for draft in drafts]
+        return torch.tensor([[line in rhyming for line in range(form.num_lines)] for rhyming in rows])
+
+    def _mask(self, line: int, position: int) -> Tensor:
+        """[B, V] what may stand here."""
+        tones = self._constraints.tones
+        if position == 0:
+            self._alive.fill_(True)
+        codes = self._codes[:, line, :, position]
+        allowed = (tones[codes[:, 0]] & self._alive[:, :1]) | (tones[codes[:, 1]] & self._alive[:, 1:])
+        if position == self._length - 1:
+            rhyming = self._rhyming[:, line]
+            in_group = self._constraints.rhymes[self._rhymes]
+            allowed = torch.where(rhyming[:, None], allowed & in_group, allowed)
+        # No character stands in two lines, and so no rhyme twice; where nothing else is left, rather twice.
+        fresh = allowed & ~self._used_before
+        return torch.where(fresh.any(dim=1, keepdim=True), fresh, allowed)
+
+    def step(self, line: int, position: int) -> Tensor:
+        """Write the next character of every poem; returns the [B, V] mask it was drawn under."""
+        place = line * self._length + position
+        generator = self._generator
+        before = self.ids[:, place - 1] if place else torch.full_like(self._rows, START_ID)
+        above = self.ids[:, place - self._length] if line else torch.full_like(self._rows, START_ID)
+        inputs = torch.cat(
+            [generator.embedding(before), generator.embedding(above), self._context[:, line, position]], dim=-1
+        )
+        hidden, cell = self._state
+        states, (hidden, cell) = generator.lstm(inputs[None], (hidden[None], cell[None]))
+        self._state = (hidden[0], cell[0])
+        logits = generator.logits(generator.output(states[0]))
+        mask = self._mask(line, position)
+        logits = (logits / self._temperatures).masked_fill(~mask, -torch.inf)
+        # The inverse of the distribution function: one number a character decides, whatever the batch.
+        cumulative = torch.softmax(logits, dim=-1).double().cumsum(dim=-1)
+        targets = self._uniforms[:, place : place + 1] * cumulative[:, -1:]
+        chosen = torch.searchsorted(cumulative, targets, right=True)[:, 0].clamp(max=cumulative.shape[1] - 1)
+        forced = self._forced[:, place]
+        chosen = torch.where(forced >= 0, forced, chosen)
+        self.ids[:, place] = chosen
+        codes = self._codes[:, line, :, position]
+        fits = torch.stack([self._constraints.tones[codes[:, number], chosen] for number in range(2)], dim=1)
+        alive = self._alive & fits
+        # A forced character may fit neither template; then the line goes on as if it had not been looked at.
+        self._alive = torch.where(alive.any(dim=1, keepdim=True), alive, self._alive)
+        if position == self._length - 1:
+            start = place + 1 - self._length
+            self._used_before.scatter_(1, self.ids[:, start : place + 1], True)
+        return mask

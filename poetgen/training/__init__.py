@@ -1,0 +1,1 @@
+"""The training stages. Imported by the command line only, never by the bot."""

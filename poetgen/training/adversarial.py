@@ -1,0 +1,342 @@
+"""The stage `adversarial`: discriminator and generator in turn, each against the other.
+
+Knows no ratings. First the discriminator learns from real poems against the generator's; then, with it fixed, the
+generator by policy gradient; and so on. Three parts of the budget: the discriminator alone (a generator must not
+follow one that knows nothing), both in turn, and the discriminator alone again, so that it knows the generator as it
+will be used.
+
+What keeps the generator honest: a KL term to the pretrained one, and real poems by maximum likelihood beside the
+reward. What keeps the discriminator honest: only regulated poems without characters too rare to write on the real
+side, fakes that are always fresh with some old ones among them, and fakes made of real lines (two exchanged, one from
+another poem, another poem's theme), which only sense can tell.
+"""
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from poetgen.dataset import Dataset, FormData, minibatches, shares_of
+from poetgen.discriminator import Discriminator, DiscriminatorConfig
+from poetgen.drafting import Drafter
+from poetgen.generator import Generator
+from poetgen.likelihood import sequence_nll
+from poetgen.metrics import auc
+from poetgen.poem import PoemRequest
+from poetgen.sampling import MIN_RHYME_CHARS, Constraints, Sample, sample
+from poetgen.training.losses import discriminator_loss, masked_kl, masked_log_probs, policy_loss
+from poetgen.training.pretrain import PretrainConfig, conditions_of, hidden_conditions, validation_nll
+from poetgen.training.rewards import REWARDS, leave_one_out_advantage
+from poetgen.training.run import Run
+from poetgen.vocabulary import UNKNOWN_ID
+
+
+@dataclass(frozen=True, slots=True)
+class AdversarialConfig:
+    """How to train the two in turn.
+
+    Attributes:
+        reward: A name in `rewards.REWARDS`.
+        poems_per_batch: Fakes drawn each step, and as many real poems.
+        warmup_share, settle_share: Parts of the budget in which only the discriminator learns, before and after.
+        kl_weight: Of the KL to the pretrained generator, in nats of reward.
+        real_weight: Of the likelihood of real poems beside the reward.
+        replay_share: Of a batch's fakes, how many are old ones.
+        composed_share: Of a batch's fakes, how many are real poems made senseless.
+        temperature: At which fakes are drawn; the policy gradient is exact at 1.
+    """
+
+    reward: str = "logit"
+    poems_per_batch: int = 64
+    warmup_share: float = 0.4
+    settle_share: float = 0.2
+    discriminator_rate: float = 5e-4
+    generator_rate: float = 2e-5
+    kl_weight: float = 0.1
+    real_weight: float = 0.2
+    replay_share: float = 0.25
+    composed_share: float = 0.25
+    label: float = 0.9
+    clip_norm: float = 1.0
+    temperature: float = 1.0
+    input_dim: int = 96
+    num_filters: int = 64
+    hidden_dim: int = 192
+    validate_every: int = 200
+
+
+PRESETS: Mapping[str, AdversarialConfig] = {
+    "base": AdversarialConfig(),
+    "tiny": AdversarialConfig(poems_per_batch=8, input_dim=16, num_filters=8, hidden_dim=16, validate_every=10),
+}
+
+_REPLAY_BATCHES = 64
+
+
+def writable(data: FormData) -> FormData:
+    """The poems that our decoder could have written: regulated, no character too rare or in two lines."""
+    length = data.form.line_lengths[0]
+    keep = (data.patterns > 0) & (data.ids > UNKNOWN_ID).all(axis=1)
+    for first in range(0, data.form.num_chars - length, length):
+        line, rest = data.ids[:, first : first + length], data.ids[:, first + length :]
+        keep &= ~(line[:, :, None] == rest[:, None, :]).any(axis=(1, 2))
+    return data.take(keep)
+
+
+class Fakes:
+    """The generator's poems, drawn as a user's request would be.
+
+    Args:
+        drafter: Turns a request into a draft.
+        constraints: The decoder's.
+    """
+
+    def __init__(self, drafter: Drafter, constraints: Constraints) -> None:
+        self._drafter = drafter
+        self._constraints = constraints
+
+    def draw(self, generator: Generator, like: FormData, rng: np.random.Generator, *, keep_masks: bool) -> Sample:
+        """One poem for each poem of `like`, half of them on its theme, half without."""
+        vocabulary = self._drafter.vocabulary
+        themes = conditions_of(like).themes.tolist()
+        seeds = rng.integers(0, 2**53, len(like)).tolist()
+        known = [[number for number in theme if number > UNKNOWN_ID][:2] for theme in themes]
+        texts = [vocabulary.decode(theme) if seed % 2 else "" for theme, seed in zip(known, seeds, strict=True)]
+        drafts = self._drafter.drafts([PoemRequest(like.form, theme=text) for text in texts], seeds)
+        return sample(generator, self._constraints, drafts, keep_masks=keep_masks)
+
+
+def make_senseless(data: FormData, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """(ids [B, T], themes [B, K]) of real poems, each broken in one of three ways that keep form and tones.
+
+    Two lines with the same pattern exchanged (the first four lines' rhyming ones, or those that do not rhyme), a
+    line of another poem's in its place, or another poem's theme.
+    """
+    length, num_lines = data.form.line_lengths[0], data.form.num_lines
+    grid = data.ids.reshape(-1, num_lines, length).copy()
+    themes = conditions_of(data).themes.numpy().copy()
+    others = rng.permutation(len(grid))
+    ways = rng.integers(0, 3, len(grid))
+    for row, (way, other) in enumerate(zip(ways, others, strict=True)):
+        if way == 0:
+            first, second = rng.permutation(num_lines // 2)[:2] * 2 + int(rng.integers(0, 2))
+            grid[row, [first, second]] = grid[row, [second, first]]
+        elif way == 1:
+            line = int(rng.integers(0, num_lines))
+            grid[row, line] = data.ids[other].reshape(num_lines, length)[line]
+        elif themes[other].any():
+            themes[row] = themes[other]
+    return torch.from_numpy(grid.reshape(len(grid), -1)).long(), torch.from_numpy(themes).long()
+
+
+def adversarial(
+    dataset: Dataset,
+    generator: Generator,
+    run: Run,
+    config: AdversarialConfig,
+    *,
+    minutes: float,
+    seed: int = 0,
+    resume: bool = False,
+    discriminator_only: bool = False,
+    quiet: bool = False,
+) -> Discriminator:
+    """Train a new discriminator and the generator (in place) until the budget is used up; returns the discriminator.
+
+    Args:
+        dataset: The prepared corpus.
+        generator: Pretrained; its embedding table stays fixed, the discriminator reads through it too.
+        run: Where checkpoints and metrics go.
+        config: How.
+        minutes: The whole budget, earlier parts of a resumed run included.
+        seed: Of weights, batches and noise.
+        resume: Go on from the run's checkpoint.
+        discriminator_only: Leave the generator as it is (the row "MLE + D").
+        quiet: No progress bar.
+
+    Raises:
+        KeyboardInterrupt: Stopped by the user, after saving.
+    """
+    torch.manual_seed(seed)
+    device = generator.device
+    generator.embedding.weight.requires_grad_(False)
+    reference = copy.deepcopy(generator).eval().requires_grad_(False)
+    discriminator = Discriminator(
+        DiscriminatorConfig(generator.config.embedding_dim, config.input_dim, config.num_filters, config.hidden_dim)
+    ).to(device)
+    trained = [parameter for parameter in generator.parameters() if parameter.requires_grad]
+    generator_optimizer = torch.optim.AdamW(trained, lr=config.generator_rate, weight_decay=0.0)
+    discriminator_optimizer = torch.optim.AdamW(
+        discriminator.parameters(), lr=config.discriminator_rate, betas=(0.5, 0.99), weight_decay=1e-2
+    )
+    modules = {"generator": generator, "discriminator": discriminator}
+    optimizers = {"generator": generator_optimizer, "discriminator": discriminator_optimizer}
+    if resume:
+        run.load(modules, optimizers)
+    rng = np.random.default_rng([seed, run.progress.step])
+    torch.manual_seed(seed + run.progress.step)
+    real = {name: writable(data) for name, data in dataset.train.items()}
+    held_out = {name: writable(data) for name, data in dataset.validation.items()}
+    constraints = Constraints(dataset.vocabulary, dataset.phonology, device)
+    drafter = Drafter(
+        dataset.vocabulary,
+        dataset.phonology,
+        dataset.planner,
+        shares_of(dataset.train),
+        constraints.usable_rhymes(MIN_RHYME_CHARS),
+        generator.config.noise_dim,
+        config.temperature,
+    )
+    fakes = Fakes(drafter, constraints)
+    extra = {"config": asdict(config), "seed": seed, "discriminator_only": discriminator_only}
+    batches = _equal_batches(real, config.poems_per_batch, rng)
+    replay: list[tuple[FormData, Tensor, Tensor]] = []
+    average: dict[str, float] = {}
+    for used, bar in run.steps(minutes, lambda: run.save(modules, optimizers, extra), quiet=quiet):
+        batch = next(batches)
+        follows = not discriminator_only and config.warmup_share <= used < 1 - config.settle_share
+        generator.eval()
+        drawn = fakes.draw(generator, batch, rng, keep_masks=follows)
+        values = _discriminator_step(
+            discriminator, discriminator_optimizer, generator, batch, drawn, replay, config, rng
+        )
+        _remember(replay, batch, drawn, rng)
+        if follows:
+            values |= _generator_step(
+                generator, generator_optimizer, reference, discriminator, batch, drawn, config, rng
+            )
+        run.progress.chars += drawn.ids.numel()
+        for name, value in values.items():
+            average[name] = 0.95 * average.get(name, value) + 0.05 * value
+        bar.set_postfix_str(" ".join(f"{name} {value:.3f}" for name, value in average.items()), refresh=False)
+        if run.progress.step % config.validate_every == config.validate_every - 1:
+            run.log(
+                {"used": round(used, 3), **average, **_validate(dataset, held_out, generator, discriminator, fakes)}
+            )
+    run.log({"used": 1.0, **average, **_validate(dataset, held_out, generator, discriminator, fakes)})
+    generator.eval()
+    return discriminator.eval()
+
+
+def _equal_batches(data: Mapping[str, FormData], poems: int, rng: np.random.Generator) -> Iterator[FormData]:
+    """Batches of `poems` poems, the forms drawn as often as they have characters."""
+    for batch in minibatches(data, poems * 56, rng):
+        yield batch.take(slice(poems))
+
+
+def _discriminator_step(
+    discriminator: Discriminator,
+    optimizer: torch.optim.Optimizer,
+    generator: Generator,
+    batch: FormData,
+    drawn: Sample,
+    replay: Sequence[tuple[FormData, Tensor, Tensor]],
+    config: AdversarialConfig,
+    rng: np.random.Generator,
+) -> dict[str, float]:
+    table = generator.embedding.weight.detach()
+    real = conditions_of(batch, table.device)
+    # Half of the fakes have no theme; so have half of the real poems.
+    real_themes = real.themes.masked_fill(torch.from_numpy(rng.random(len(batch)) < 0.5)[:, None].to(table.device), 0)
+    fake_ids, fake_themes = [drawn.ids], [drawn.conditions.themes]
+    composed = batch.take(slice(max(1, int(len(batch) * config.composed_share))))
+    ids, themes = make_senseless(composed, rng)
+    fake_ids.append(ids.to(table.device))
+    fake_themes.append(themes.to(table.device))
+    old = [item for item in replay if item[0].form is batch.form]
+    if old:
+        _, ids, themes = old[int(rng.integers(len(old)))]
+        count = max(1, int(len(batch) * config.replay_share))
+        fake_ids.append(ids[:count])
+        fake_themes.append(themes[:count])
+    discriminator.train()
+    real_ids = torch.from_numpy(batch.ids).long().to(table.device)
+    real_logits = discriminator(real_ids, batch.form, real_themes, table)
+    fake_logits = discriminator(torch.cat(fake_ids), batch.form, _stack_themes(fake_themes), table)
+    loss = discriminator_loss(real_logits, fake_logits, config.label)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(discriminator.parameters(), config.clip_norm)
+    optimizer.step()
+    right = torch.cat([real_logits > 0, fake_logits[: len(drawn.ids)] < 0]).float().mean()
+    return {"d_loss": float(loss.detach()), "d_right": float(right)}
+
+
+def _stack_themes(themes: Sequence[Tensor]) -> Tensor:
+    longest = max(block.shape[1] for block in themes)
+    return torch.cat([torch.nn.functional.pad(block, (0, longest - block.shape[1])) for block in themes])
+
+
+def _remember(
+    replay: list[tuple[FormData, Tensor, Tensor]], batch: FormData, drawn: Sample, rng: np.random.Generator
+) -> None:
+    item = (batch.take(slice(0)), drawn.ids, drawn.conditions.themes)
+    if len(replay) < _REPLAY_BATCHES:
+        replay.append(item)
+    else:
+        replay[int(rng.integers(len(replay)))] = item
+
+
+def _generator_step(
+    generator: Generator,
+    optimizer: torch.optim.Optimizer,
+    reference: Generator,
+    discriminator: Discriminator,
+    batch: FormData,
+    drawn: Sample,
+    config: AdversarialConfig,
+    rng: np.random.Generator,
+) -> dict[str, float]:
+    assert drawn.masks is not None
+    discriminator.eval()
+    table = generator.embedding.weight.detach()
+    with torch.no_grad():
+        rewards = REWARDS[config.reward](discriminator(drawn.ids, batch.form, drawn.conditions.themes, table))
+        anchor = masked_log_probs(reference(drawn.ids, drawn.conditions, drawn.noise), drawn.masks)
+    log_probs = masked_log_probs(generator(drawn.ids, drawn.conditions, drawn.noise), drawn.masks)
+    chosen = log_probs.gather(2, drawn.ids[:, :, None])[:, :, 0].sum(dim=1)
+    divergence = masked_kl(log_probs, anchor).mean()
+    loss = policy_loss(chosen, leave_one_out_advantage(rewards)) + config.kl_weight * divergence
+    # Real poems beside the reward, so that what the discriminator does not look at is not forgotten.
+    real_ids = torch.from_numpy(batch.ids).long().to(table.device)
+    conditions = hidden_conditions(batch, PretrainConfig(), rng, table.device)
+    with torch.no_grad():
+        mean, log_variance = generator.encode(real_ids)
+        noise = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
+    real_nll = sequence_nll(generator(real_ids, conditions, noise), real_ids).sum(dim=1).mean()
+    (loss + config.real_weight * real_nll).backward()
+    norm = torch.nn.utils.clip_grad_norm_([p for p in generator.parameters() if p.requires_grad], config.clip_norm)
+    if torch.isfinite(norm):
+        optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return {
+        "reward": float(rewards.mean()),
+        "kl": float(divergence.detach()),
+        "real_nll": float(real_nll.detach()) / real_ids.shape[1],
+    }
+
+
+@torch.no_grad()
+def _validate(
+    dataset: Dataset, held_out: Mapping[str, FormData], generator: Generator, discriminator: Discriminator, fakes: Fakes
+) -> dict[str, object]:
+    """AUC of the discriminator on poems it never saw, distinct pairs, and nats per character, by fixed seeds."""
+    generator.eval()
+    discriminator.eval()
+    rng = np.random.default_rng(1)
+    table = generator.embedding.weight
+    found: dict[str, float] = {}
+    for name, data in held_out.items():
+        poems = data.take(slice(128))
+        if not len(poems):
+            continue
+        drawn = fakes.draw(generator, poems, rng, keep_masks=False)
+        no_theme = torch.zeros(len(poems), 1, dtype=torch.long, device=table.device)
+        real = discriminator(torch.from_numpy(poems.ids).long().to(table.device), poems.form, no_theme, table)
+        fake = discriminator(drawn.ids, poems.form, no_theme, table)
+        found[name] = auc(real.tolist(), fake.tolist())
+    nll = validation_nll(generator, dataset.validation, limit=200)
+    return {"auc": found, "validation": nll}

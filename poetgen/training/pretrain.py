@@ -1,0 +1,262 @@
+"""The stage `pretrain`: maximum likelihood for the generator, as a conditional variational autoencoder.
+
+Knows no adversary. Each batch hides parts of what a poem is to be (theme, plan, pattern and rhyme), each at random
+and now and then all of it, so that the model can be asked with whatever is known.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from poetgen.dataset import Dataset, FormData, minibatches
+from poetgen.generator import Conditions, Generator, GeneratorConfig
+from poetgen.likelihood import poem_nll, sequence_nll
+from poetgen.training.losses import gaussian_kl
+from poetgen.training.run import Run
+from poetgen.vocabulary import UNKNOWN_ID
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainConfig:
+    """How to pretrain.
+
+    Attributes:
+        chars_per_batch: About how many characters a step sees, when the run is fully under way; it starts at
+            `first_chars_per_batch` (small batches early learn faster for the time).
+        learning_rate: The highest, after `warmup_steps`; it falls as a cosine of the budget used.
+        free_nats: Of KL per character that cost nothing, so that z is used.
+        word_dropout: Share of the characters before that are hidden from the LSTM.
+        hide_all: Share of the poems of which nothing is said.
+        hide_theme, hide_plan, hide_line, hide_pattern: Shares hidden of the rest; `hide_line` of each keyword.
+    """
+
+    hidden_dim: int = 640
+    embedding_dim: int = 256
+    context_dim: int = 192
+    noise_dim: int = 64
+    dropout: float = 0.1
+    first_chars_per_batch: int = 2000
+    chars_per_batch: int = 4000
+    learning_rate: float = 2e-3
+    warmup_steps: int = 200
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    free_nats: float = 0.15
+    word_dropout: float = 0.1
+    hide_all: float = 0.25
+    hide_theme: float = 0.3
+    hide_plan: float = 0.35
+    hide_line: float = 0.25
+    hide_pattern: float = 0.3
+    validate_every: int = 2000
+
+
+PRESETS: Mapping[str, PretrainConfig] = {
+    "base": PretrainConfig(),
+    "tiny": PretrainConfig(
+        hidden_dim=48, embedding_dim=32, context_dim=32, noise_dim=8, first_chars_per_batch=800, chars_per_batch=800,
+        warmup_steps=10, learning_rate=1e-2, validate_every=50,
+    ),
+}  # fmt: skip
+
+
+def conditions_of(data: FormData, device: torch.device | str = "cpu") -> Conditions:
+    """Everything that is known of real poems; the title's characters are the theme, else the keywords."""
+    titles, keywords = torch.from_numpy(data.titles).long(), torch.from_numpy(data.keywords).long()
+    has_title = (titles != 0).any(1, keepdim=True)
+    themes = torch.where(has_title, titles, torch.nn.functional.pad(keywords, (0, titles.shape[1] - keywords.shape[1])))
+    return Conditions(
+        data.form,
+        themes.to(device),
+        torch.from_numpy(data.plans).long().to(device),
+        torch.from_numpy(data.patterns).long().to(device),
+        torch.from_numpy(data.rhymes).long().to(device),
+    )
+
+
+def hidden_conditions(
+    data: FormData, config: PretrainConfig, rng: np.random.Generator, device: torch.device
+) -> Conditions:
+    """The conditions of real poems with parts hidden at random."""
+    full = conditions_of(data)
+    batch = len(data)
+
+    def draw(share: float, *shape: int) -> Tensor:
+        return torch.from_numpy(rng.random((batch, *shape)) < share)
+
+    nothing = draw(config.hide_all)
+    keywords = torch.nn.functional.pad(
+        torch.from_numpy(data.keywords).long(), (0, full.themes.shape[1] - data.keywords.shape[1])
+    )
+    themes = torch.where(draw(0.5)[:, None], keywords, full.themes)
+    # A theme of one character must do as well as one of four.
+    themes = themes.masked_fill(draw(0.3, themes.shape[1]), 0)
+    hide_plan = nothing | draw(config.hide_plan)
+    hide_pattern = nothing | draw(config.hide_pattern)
+    return Conditions(
+        full.form,
+        themes.masked_fill((nothing | draw(config.hide_theme))[:, None], 0).to(device),
+        full.plans.masked_fill((hide_plan[:, None] | draw(config.hide_line, full.form.num_lines))[:, :, None], 0).to(
+            device
+        ),
+        full.patterns.masked_fill(hide_pattern, 0).to(device),
+        full.rhymes.masked_fill(hide_pattern, 0).to(device),
+    )
+
+
+def validation_nll(
+    generator: Generator, data: Mapping[str, FormData], *, samples: int = 1, limit: int = 400, known: bool = False
+) -> dict[str, float]:
+    """Nats per character on validation poems, unmasked, by form and over all ("all"): an upper bound.
+
+    Args:
+        generator: The model.
+        data: Poems by form.
+        samples: Importance samples of z; the more, the tighter the bound.
+        limit: Poems of each form.
+        known: Tell the model all that is known of each poem, instead of nothing.
+    """
+    result: dict[str, float] = {}
+    total = chars = 0.0
+    generator.eval()
+    noise_source = torch.Generator(device="cpu").manual_seed(0)
+    for name, poems in data.items():
+        if not len(poems):
+            continue
+        nats: list[Tensor] = []
+        for start in range(0, min(limit, len(poems)), 100):
+            batch = poems.take(slice(start, min(start + 100, limit)))
+            ids = torch.from_numpy(batch.ids).long().to(generator.device)
+            conditions = (
+                conditions_of(batch, generator.device)
+                if known
+                else Conditions.none(batch.form, len(batch), generator.device)
+            )
+            nats.append(poem_nll(generator, ids, conditions, samples, noise_source))
+        per_poem = torch.cat(nats)
+        result[name] = float(per_poem.mean()) / poems.form.num_chars
+        total += float(per_poem.mean()) * len(poems)
+        chars += len(poems) * poems.form.num_chars
+    result["all"] = total / max(1.0, chars)
+    generator.train()
+    return result
+
+
+def _learning_rate(config: PretrainConfig, step: int, used: float) -> float:
+    warmup = min(1.0, (step + 1) / config.warmup_steps)
+    return config.learning_rate * warmup * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * min(1.0, used))))
+
+
+def pretrain(
+    dataset: Dataset,
+    run: Run,
+    config: PretrainConfig,
+    *,
+    minutes: float,
+    seed: int = 0,
+    device: str = "cpu",
+    resume: bool = False,
+    quiet: bool = False,
+) -> Generator:
+    """Train a generator until the budget is used up; returns it.
+
+    Args:
+        dataset: The prepared corpus.
+        run: Where checkpoints and metrics go.
+        config: How; a resumed run must be given the one it began with.
+        minutes: The whole budget, earlier parts of a resumed run included.
+        seed: Of weights, batches and noise.
+        device: A torch device.
+        resume: Go on from the run's checkpoint.
+        quiet: No progress bar.
+
+    Raises:
+        KeyboardInterrupt: Stopped by the user, after saving.
+    """
+    torch.manual_seed(seed)
+    generator = Generator(generator_config(config, dataset)).to(device)
+    _start_from_unigrams(generator, dataset)
+    optimizer = torch.optim.AdamW(
+        generator.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.99), fused=True
+    )
+    modules, optimizers = {"generator": generator}, {"generator": optimizer}
+    if resume:
+        run.load(modules, optimizers)
+    # A resumed run must not see its first batches again.
+    rng = np.random.default_rng([seed, run.progress.step])
+    torch.manual_seed(seed + run.progress.step)
+    batches = {
+        size: minibatches(dataset.train, size, rng) for size in {config.first_chars_per_batch, config.chars_per_batch}
+    }
+    extra = {"config": asdict(config), "seed": seed}
+    average: dict[str, float] = {}
+    generator.train()
+    target = generator.device
+    for used, bar in run.steps(minutes, lambda: run.save(modules, optimizers, extra), quiet=quiet):
+        batch = next(batches[config.first_chars_per_batch if used < 0.3 else config.chars_per_batch])
+        ids = torch.from_numpy(batch.ids).long().to(target)
+        conditions = hidden_conditions(batch, config, rng, target)
+        for group in optimizer.param_groups:
+            group["lr"] = _learning_rate(config, run.progress.step, used)
+        with torch.autocast(target.type, dtype=torch.bfloat16):
+            mean, log_variance = generator.encode(ids)
+            mean, log_variance = mean.float(), log_variance.float()
+            noise = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
+            logits = generator(ids, conditions, noise, config.word_dropout)
+        nll = sequence_nll(logits, ids).mean()
+        kl = gaussian_kl(mean, log_variance).mean() / ids.shape[1]
+        loss = nll + kl.clamp(min=config.free_nats)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(generator.parameters(), config.clip_norm)
+        optimizer.step()
+        run.progress.chars += ids.numel()
+        for name, value in (("nll", nll), ("kl", kl)):
+            average[name] = 0.98 * average.get(name, float(value.detach())) + 0.02 * float(value.detach())
+        if run.progress.step % 20 == 0:
+            speed = run.progress.chars / max(1e-9, run.progress.seconds)
+            bar.set_postfix_str(f"nll {average['nll']:.3f} kl {average['kl']:.3f} {speed:,.0f} chars/s", refresh=False)
+        if run.progress.step % config.validate_every == config.validate_every - 1:
+            values = validation_nll(generator, dataset.validation)
+            run.log({"chars": run.progress.chars, **average, "validation": values})
+    run.log({"chars": run.progress.chars, **average, "validation": validation_nll(generator, dataset.validation)})
+    return generator.eval()
+
+
+def generator_config(config: PretrainConfig, dataset: Dataset) -> GeneratorConfig:
+    """The size of the generator that `config` trains on `dataset`."""
+    return GeneratorConfig(
+        len(dataset.vocabulary),
+        config.embedding_dim,
+        config.hidden_dim,
+        config.context_dim,
+        config.noise_dim,
+        config.dropout,
+    )
+
+
+def _start_from_unigrams(generator: Generator, dataset: Dataset) -> None:
+    """Set the output bias to the characters' log frequencies: the first thousand steps need not learn them."""
+    counts = np.ones(len(dataset.vocabulary))
+    for data in dataset.train.values():
+        counts += np.bincount(data.ids.ravel(), minlength=len(counts))
+    counts[:UNKNOWN_ID] = 1e-3
+    with torch.no_grad():
+        generator.output_bias.copy_(torch.from_numpy(np.log(counts / counts.sum())))
+
+
+def load_pretrained(run: Run, dataset: Dataset, device: str = "cpu") -> tuple[Generator, dict[str, object]]:
+    """(generator, how it was trained) of a finished or halted run of this stage.
+
+    Raises:
+        CheckpointError: The run is of another stage, damaged, or of another corpus.
+    """
+    state = run.state()
+    config = PretrainConfig(**state["extra"]["config"])
+    generator = Generator(generator_config(config, dataset)).to(device)
+    run.load({"generator": generator}, {})
+    return generator.eval(), {"stage": "pretrain", **state["progress"], **state["extra"]}

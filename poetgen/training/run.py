@@ -1,0 +1,209 @@
+"""What every training run has: a folder, a budget, a progress bar, metrics, checkpoints, a way to stop and go on.
+
+Knows no losses. A run folder holds `checkpoint.safetensors` (weights, optimiser and the state to go on from) with
+its JSON beside it, and `metrics.jsonl`.
+"""
+
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Never
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from poetgen import files
+from poetgen.errors import CheckpointError, TrainingError
+
+CHECKPOINT_SECONDS = 180.0
+_WEIGHTS_FILE, _STATE_FILE, _METRICS_FILE = "checkpoint.safetensors", "checkpoint.json", "metrics.jsonl"
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a run has come; what a checkpoint's JSON says.
+
+    Attributes:
+        step: Steps taken.
+        seconds: Time spent training, over all resumptions.
+        chars: Characters seen.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    chars: int = 0
+
+
+class Run:
+    """A folder in which a stage trains.
+
+    Args:
+        folder: Where; made if missing.
+        stage: "pretrain" or "adversarial"; a checkpoint of another stage is refused.
+        resume: Whether to go on from the checkpoint there.
+
+    Raises:
+        TrainingError: There is a checkpoint and `resume` is false, or none and it is true.
+    """
+
+    def __init__(self, folder: Path, stage: str, *, resume: bool) -> None:
+        self.folder = folder
+        self.stage = stage
+        self.progress = Progress()
+        exists = (folder / _STATE_FILE).exists()
+        if exists and not resume:
+            raise TrainingError(f"{folder} already holds a run. Go on with --resume, or name another folder by --out.")
+        if resume and not exists:
+            raise TrainingError(f"{folder} holds no run to resume. Start one without --resume.")
+        folder.mkdir(parents=True, exist_ok=True)
+        self._interrupted = False
+
+    def state(self) -> dict[str, Any]:
+        """The checkpoint's JSON.
+
+        Raises:
+            CheckpointError: It is damaged, or of another stage.
+        """
+        try:
+            state: dict[str, Any] = json.loads((self.folder / _STATE_FILE).read_text(encoding="utf-8"))
+            if state["stage"] == self.stage:
+                return state
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(
+                f"{self.folder} holds no checkpoint that can be read ({error}). Start anew in another folder."
+            ) from None
+        raise CheckpointError(
+            f"{self.folder} holds a run of {state['stage']}, not of {self.stage}. Name another folder."
+        )
+
+    def load(self, modules: Mapping[str, nn.Module], optimizers: Mapping[str, torch.optim.Optimizer]) -> None:
+        """Put the checkpoint's state into modules and optimisers.
+
+        Raises:
+            CheckpointError: It is damaged, or of another stage or size.
+        """
+        state = self.state()
+        try:
+            with safe_open(self.folder / _WEIGHTS_FILE, framework="pt") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            for prefix, module in modules.items():
+                module.load_state_dict(_under(prefix, tensors))
+            for prefix, optimizer in optimizers.items():
+                _load_optimizer(optimizer, _under(f"{prefix}.optimizer", tensors))
+            self.progress = Progress(**state["progress"])
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            raise CheckpointError(
+                f"The checkpoint in {self.folder} is damaged or of another size ({error}). Start anew elsewhere."
+            ) from None
+
+    def save(
+        self,
+        modules: Mapping[str, nn.Module],
+        optimizers: Mapping[str, torch.optim.Optimizer],
+        extra: Mapping[str, object],
+    ) -> None:
+        """Write the checkpoint; the JSON last, so that it never speaks of weights that are not there."""
+        tensors: dict[str, Tensor] = {}
+        for prefix, module in modules.items():
+            tensors |= {f"{prefix}.{name}": tensor.contiguous() for name, tensor in module.state_dict().items()}
+        for prefix, optimizer in optimizers.items():
+            for number, values in optimizer.state_dict()["state"].items():
+                tensors |= {f"{prefix}.optimizer.{number}.{name}": value for name, value in values.items()}
+        state = {"stage": self.stage, "progress": asdict(self.progress), "extra": dict(extra)}
+        try:
+            files.write_whole(self.folder / _WEIGHTS_FILE, lambda path: save_file(tensors, path))
+            text = json.dumps(state, indent=1) + "\n"
+            files.write_text(self.folder / _STATE_FILE, text)
+        except (OSError, SafetensorError) as error:
+            raise TrainingError(
+                f"The checkpoint cannot be written to {self.folder} ({error}). Make room, then go on with --resume."
+            ) from None
+
+    def log(self, record: Mapping[str, object]) -> None:
+        """Append a line to `metrics.jsonl`."""
+        row = {"step": self.progress.step, "seconds": round(self.progress.seconds, 1), **record}
+        with (self.folder / _METRICS_FILE).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def steps(
+        self, minutes: float, save: Callable[[], None], *, quiet: bool = False
+    ) -> Iterator[tuple[float, "tqdm[Never]"]]:
+        """(share of the budget used, progress bar) for each step, until the budget is used up or Ctrl-C.
+
+        Saves every few minutes and at the end. The caller takes a step between two of these and counts it.
+        """
+        budget = minutes * 60
+        last_save = started = time.monotonic()
+        before = self.progress.seconds
+        with (
+            _interruptible(self),
+            tqdm(
+                total=round(budget), initial=round(min(before, budget)), unit="s", desc=self.stage, disable=quiet
+            ) as bar,
+        ):
+            while self.progress.seconds < budget and not self._interrupted:
+                yield self.progress.seconds / budget, bar
+                now = time.monotonic()
+                self.progress.step += 1
+                self.progress.seconds = before + now - started
+                bar.update(round(min(self.progress.seconds, budget)) - bar.n)
+                if now - last_save > CHECKPOINT_SECONDS:
+                    save()
+                    last_save = time.monotonic()
+        save()
+        if self._interrupted:
+            raise KeyboardInterrupt
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(f"{prefix}."): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(f"{prefix}.") and f"{prefix}.optimizer." not in name
+    }
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        number, field = name.split(".", 1)
+        state.setdefault(int(number), {})[field] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def use_device(name: str, threads: int | None = None) -> str:
+    """The device to train on, found to be there; on the CPU also how many threads compute.
+
+    Raises:
+        TrainingError: There is no such device here.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if name == "cpu" or (name.startswith("cuda") and torch.cuda.is_available()):
+        return name
+    raise TrainingError(f"There is no device {name!r} here. Train with --device cpu.")
+
+
+@contextmanager
+def _interruptible(run: Run) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the run after the step under way, with a checkpoint; a second one ends it at once."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if run._interrupted:
+            raise KeyboardInterrupt
+        run._interrupted = True
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
