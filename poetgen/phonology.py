@@ -285,7 +285,7 @@ def _learn_level_shares(grids: Sequence[npt.NDArray[np.int32]], num_chars: int) 
     for grid in grids:
         np.add.at(counts[:, 0], grid[:, 1::2, -1].ravel(), 1)
         np.add.at(counts[:, 1], grid[:, 2::2, -1].ravel(), 1)
-    level = (counts[:, 0] / counts.sum(axis=1)).astype(np.float32)
+    level: npt.NDArray[np.float32] = (counts[:, 0] / counts.sum(axis=1)).astype(np.float32)
     for _ in range(_TONE_ROUNDS):
         counts = np.full((num_chars, 2), 0.1)
         for grid in grids:
@@ -310,7 +310,7 @@ def _learn_level_shares(grids: Sequence[npt.NDArray[np.int32]], num_chars: int) 
                 if_oblique = slip * prior / (slip * prior + (1 - slip) * (1 - prior))
                 counts[:, 0] += np.bincount(ids, as_level * if_level + as_oblique * if_oblique, num_chars)
                 counts[:, 1] += np.bincount(ids, as_level * (1 - if_level) + as_oblique * (1 - if_oblique), num_chars)
-        level = np.clip(counts[:, 0] / counts.sum(axis=1), 0.001, 0.999).astype(np.float32)
+        level = (counts[:, 0] / counts.sum(axis=1)).astype(np.float32).clip(0.001, 0.999)
     return level
 
 

@@ -23,8 +23,8 @@ from poetgen.vocabulary import START_ID, UNKNOWN_ID, Vocabulary
 # Matrix products give a row the same bits in any batch of at least four rows; smaller ones take another path.
 _MIN_ROWS = 8
 MAX_ROWS = 256
-# A rhyme group must leave a choice, even in eight lines without a repeated rhyme.
-MIN_RHYME_CHARS = 25
+# Five rhymes at most in eight lines, none twice, and one to spare.
+MIN_RHYME_CHARS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,11 +189,11 @@ class _Decoder:
         self._forced = forced.to(device)
         self._alive = torch.ones(batch, 2, dtype=torch.bool, device=device)
         vocabulary_size = generator.config.num_chars
-        self._used_before = torch.zeros(batch, vocabulary_size, dtype=torch.bool, device=device)
-        # Characters forced further on are spoken for: written earlier they would stand in two lines.
+        self._used = torch.zeros(batch, vocabulary_size, dtype=torch.bool, device=device)
+        # Characters forced further on are spoken for.
         for place in range(num_chars):
             known = self._forced[:, place] > UNKNOWN_ID
-            self._used_before[self._rows[known], self._forced[known, place]] = True
+            self._used[self._rows[known], self._forced[known, place]] = True
         self.ids = torch.zeros(batch, num_chars, dtype=torch.long, device=device)
 
     @staticmethod
@@ -213,8 +213,8 @@ class _Decoder:
             rhyming = self._rhyming[:, line]
             in_group = self._constraints.rhymes[self._rhymes]
             allowed = torch.where(rhyming[:, None], allowed & in_group, allowed)
-        # No character stands in two lines, and so no rhyme twice; where nothing else is left, rather twice.
-        fresh = allowed & ~self._used_before
+        # No character twice (so no rhyme either), but for a doubled one (悠悠); if nothing else is left, rather twice.
+        fresh = allowed & ~self._used
         return torch.where(fresh.any(dim=1, keepdim=True), fresh, allowed)
 
     def step(self, line: int, position: int) -> Tensor:
@@ -244,7 +244,9 @@ class _Decoder:
         alive = self._alive & fits
         # A forced character may fit neither template; then the line goes on as if it had not been looked at.
         self._alive = torch.where(alive.any(dim=1, keepdim=True), alive, self._alive)
+        # Only the character just written may come again, once, in its own line.
+        if place:
+            self._used.scatter_(1, self.ids[:, place - 1 : place], True)
         if position == self._length - 1:
-            start = place + 1 - self._length
-            self._used_before.scatter_(1, self.ids[:, start : place + 1], True)
+            self._used.scatter_(1, self.ids[:, place : place + 1], True)
         return mask

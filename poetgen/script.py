@@ -11,9 +11,9 @@ import opencc
 
 from poetgen.poem import Script
 
-# Characters that differ only in print (or by a scribe's habit), never in meaning or sound in verse. Each group is folded
-# to its first member. Pairs whose members are separate words somewhere (里 and 裏, 才 and 纔, 後 and 后, 雲 and 云,
-# 飢 and 饑, 沈 and 沉 ...) are left apart on purpose.
+# Characters that differ only in print (or by a scribe's habit), never in meaning or sound in verse. Each group is
+# folded to its first member. Pairs whose members are separate words somewhere (里 and 裏, 才 and 纔, 後 and 后,
+# 雲 and 云, 飢 and 饑, 沈 and 沉 ...) are left apart on purpose.
 _VARIANT_GROUPS = """
 煙烟 閑閒 遊逰 迴廻 黃黄 跡迹蹟 遙遥 涼凉 歎嘆 群羣 床牀 況况 臥卧 繞遶 搖摇揺 挂掛
 峰峯 彩綵 攜携擕 帶帯带 臺坮 橫横 修脩 顏顔颜 並竝 溪谿 杯盃 雞鷄 瑤瑶 淒凄 徑逕 強强彊

@@ -77,12 +77,14 @@ _REPLAY_BATCHES = 64
 
 
 def writable(data: FormData) -> FormData:
-    """The poems that our decoder could have written: regulated, no character too rare or in two lines."""
-    length = data.form.line_lengths[0]
+    """The poems that our decoder could have written: regulated, no rare character, none twice but for doubled ones."""
+    length, num_chars = data.form.line_lengths[0], data.form.num_chars
     keep = (data.patterns > 0) & (data.ids > UNKNOWN_ID).all(axis=1)
-    for first in range(0, data.form.num_chars - length, length):
-        line, rest = data.ids[:, first : first + length], data.ids[:, first + length :]
-        keep &= ~(line[:, :, None] == rest[:, None, :]).any(axis=(1, 2))
+    for distance in range(1, num_chars):
+        repeated = data.ids[:, distance:] == data.ids[:, :-distance]
+        if distance == 1:
+            repeated = repeated[:, length - 1 :: length]
+        keep &= ~repeated.any(axis=1)
     return data.take(keep)
 
 

@@ -1,0 +1,157 @@
+"""The command line as a person uses it, and the way from a corpus to a poem."""
+
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from poetgen.__main__ import main
+
+
+@pytest.fixture(autouse=True)
+def at_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POETGEN_HOME", str(home))
+
+
+def rows(text: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_from_a_corpus_to_a_poem(
+    tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("POETGEN_HOME", str(tmp_path / "home"))
+    data, first, second = (str(tmp_path / name) for name in ("data", "first", "second"))
+    assert main(["prepare", str(corpus), "--out", data]) == 0
+    assert "regulated" in capsys.readouterr().out
+    tiny = ["--data", data, "--preset", "tiny", "--minutes", "0.02", "--threads", "1"]
+    assert main(["pretrain", *tiny, "--out", first]) == 0
+    assert main(["adversarial", *tiny, "--generator", first, "--out", second, "--promote"]) == 0
+    name = re.search(r"Registered as (\w+)", capsys.readouterr().out)
+    assert name is not None
+    assert main(["write", "--form", "wulv", "--count", "5", "--candidates", "2", "--json"]) == 0
+    poems = rows(capsys.readouterr().out)
+    assert [poem["version"] for poem in poems] == [name[1]] * 5
+    assert all(poem["check"] == {"passed": True, "problems": []} for poem in poems)
+    assert main(["versions", "show", name[1]]) == 0
+    figures = json.loads(capsys.readouterr().out)["figures"]["nats_per_char"]
+    assert set(figures) == {"generator", "unigram", "bigram", "trigram"}
+
+
+def test_write_gives_every_field_and_replays(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["write", "--json", "--candidates", "3"]) == 0
+    (poem,) = rows(capsys.readouterr().out)
+    assert list(poem) == [
+        "form", "theme", "title", "seed", "version", "lines", "traditional", "pattern", "rhyme", "realness", "check",
+    ]  # fmt: skip
+    assert main(["write", "--json", "--seed", str(poem["seed"]), "--version", str(poem["version"])[:6]]) == 0
+    (again,) = rows(capsys.readouterr().out)
+    assert again["traditional"] == poem["traditional"]
+
+
+def test_write_sets_the_poem_as_a_person_would(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["write", "--seed", "1", "--script", "traditional"]) == 0
+    heading, first, second, footer = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"《.{2}》  七絕 · .韻", heading)
+    assert all(re.fullmatch(r".{7}，.{7}。", couplet) for couplet in (first, second))
+    assert footer.startswith("seed 1 · version ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["write", "--form", "haiku"], "There is no form 'haiku'"),
+        (["write", "--theme", "x" * 500], "does not know"),
+        (["write", "--theme", "🌙"], "does not know: 🌙"),
+        (["write", "--count", "0"], "at least one poem"),
+        (["write", "--seed", "1", "--count", "2"], "A seed is one poem"),
+        (["write", "--version", "nothing"], "There is no version 'nothing'"),
+        (["check", "autumn, wind"], "not Chinese characters only"),
+        (["check", ""], "Give a poem"),
+        (["prepare", "nowhere", "--out", "out"], "There is no corpus"),
+        (["pretrain", "--data", "nowhere", "--out", "run", "--minutes", "1"], "poetgen prepare"),
+        (["score", "nowhere.jsonl"], "cannot be read"),
+        (["versions", "promote", "nothing"], "There is no version"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert len(captured.err.splitlines()) == 1
+    assert captured.out == ""
+    assert list(tmp_path.iterdir()) == [], "nothing half written"
+
+
+def test_check_reads_a_poem_and_names_what_is_broken(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["write", "--seed", "4", "--json"]) == 0
+    (poem,) = rows(capsys.readouterr().out)
+    lines = poem["traditional"]
+    assert isinstance(lines, list)
+    monkeypatch.setattr("sys.stdin", io.StringIO("，".join(lines) + "。"))
+    assert main(["check", "-"]) == 0
+    assert "in order" in capsys.readouterr().out
+    assert main(["check", "，".join(lines[:3] + lines[:1]), "--json"]) == 0
+    (report,) = rows(capsys.readouterr().out)
+    assert report["passed"] is False
+    assert report["problems"]
+    assert report["form"] == "qijue"
+
+
+def test_score_adds_two_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["write", "--count", "3", "--candidates", "1", "--json"])
+    path = tmp_path / "poems.jsonl"
+    path.write_text(capsys.readouterr().out, encoding="utf-8")
+    assert main(["score", str(path)]) == 0
+    scored = rows(capsys.readouterr().out)
+    assert len(scored) == 3
+    for row in scored:
+        assert isinstance(row["nll_per_char"], float)
+        assert isinstance(row["realness"], float)
+        assert "traditional" in row
+
+
+@pytest.mark.parametrize("text", ["not json", "[1]", '{"lines": "text"}', '{"lines": ["一二"]}'])
+def test_score_refuses_what_is_no_poem(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
+    path = tmp_path / "poems.jsonl"
+    path.write_text(text + "\n", encoding="utf-8")
+    assert main(["score", str(path)]) == 2
+    assert str(path) in capsys.readouterr().err
+
+
+def test_phonology_is_one_object_a_character(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["phonology", "東龘", "--json"]) == 0
+    east, unknown = rows(capsys.readouterr().out)
+    assert (east["char"], east["tone"], east["rhyme"]) == ("東", "level", "東")
+    assert unknown == {"char": "龘", "tone": None, "rhyme": None, "readings": []}
+    assert main(["phonology", "東龘"]) == 0
+    assert "not in the corpus" in capsys.readouterr().out
+
+
+def test_versions_promote_and_roll_back(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["versions", "list"]) == 0
+    listed = capsys.readouterr().out
+    assert listed.count("*") == 1
+    current = re.search(r"\* (\w+)", listed)
+    assert current is not None
+    assert main(["versions", "promote", current[1]]) == 0
+    assert main(["versions", "show", current[1]]) == 0
+
+
+def test_nothing_heavy_is_imported_for_light_work() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, poetgen.__main__, poetgen.registry, poetgen.prosody; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,113 @@
+from dataclasses import replace
+
+import pytest
+
+from poetgen import prosody
+from poetgen.errors import RequestError
+from poetgen.poem import FORMS, MAX_SEED, PoemRequest
+from poetgen.poet import Poet
+
+from tests.poetgen.generated import Sounds  # isort: skip
+
+
+def known(poet: Poet, number: int = 4) -> str:
+    return poet.model.vocabulary.chars[:number]
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        (PoemRequest(theme="🌙"), "does not know: 🌙"),
+        (PoemRequest(theme="autumn"), "does not know: a u t m n"),
+        (PoemRequest(seed=-1), "A seed is a number"),
+        (PoemRequest(seed=MAX_SEED + 1), "A seed is a number"),
+        (PoemRequest(candidates=0), "Choose among 1 to"),
+        (PoemRequest(temperature=9.0), "A temperature is a number"),
+        (PoemRequest(rhyme="x"), "no level rhyme"),
+    ],
+)
+def test_bad_requests_are_refused_by_name(poet: Poet, request_: PoemRequest, message: str) -> None:
+    with pytest.raises(RequestError, match=message):
+        poet.check(request_)
+
+
+def test_lengths_are_checked_against_the_form(poet: Poet) -> None:
+    chars = poet.model.vocabulary.chars
+    with pytest.raises(RequestError, match="500 characters; 20 are the most"):
+        poet.check(PoemRequest(theme=chars[0] * 500))
+    with pytest.raises(RequestError, match="The acrostic has 5 characters, but qijue has 4 lines"):
+        poet.check(PoemRequest(acrostic=chars[:5]))
+    with pytest.raises(RequestError, match="The first line has 5 characters; a line of qijue has 7"):
+        poet.check(PoemRequest(first_line=chars[:5]))
+    with pytest.raises(RequestError, match="make them agree"):
+        poet.check(PoemRequest(first_line=chars[:7], acrostic=chars[8]))
+
+
+def test_the_seed_shown_replays_the_poem_whatever_else_is_written(poet: Poet) -> None:
+    asked = poet.check(PoemRequest(FORMS["qilv"], theme=known(poet, 2), candidates=6))
+    first, *_ = poet.compose([asked, PoemRequest(FORMS["wujue"]), asked])
+    replay = poet.check(PoemRequest(FORMS["qilv"], theme=known(poet, 2), seed=first.seed))
+    for batch in ([replay], [PoemRequest(FORMS["qilv"]), replay]):
+        again = poet.compose(batch)[-1]
+        assert replace(again, realness=0.0) == replace(first, realness=0.0)
+        assert again.realness == pytest.approx(first.realness, abs=1e-4)
+
+
+def test_different_seeds_give_different_poems(poet: Poet) -> None:
+    poems = poet.compose([PoemRequest(seed=seed) for seed in range(30)])
+    assert len({item.poem.lines for item in poems}) == 30
+
+
+def test_requests_are_answered_in_order_across_forms(poet: Poet) -> None:
+    names = ["qilv", "wujue", "qijue", "wulv", "wujue"]
+    found = poet.compose([PoemRequest(FORMS[name], candidates=2) for name in names])
+    assert [item.poem.form.name for item in found if item.poem.form] == names
+    assert all(not item.problems for item in found)
+
+
+def test_the_title_is_the_theme_or_two_characters_of_the_poem(poet: Poet) -> None:
+    themed, free = poet.compose([poet.check(PoemRequest(theme=known(poet, 2), seed=1)), PoemRequest(seed=1)])
+    assert themed.poem.title == known(poet, 2)
+    assert len(free.poem.title) == 2
+    assert set(free.poem.title) <= set(free.poem.text)
+
+
+def test_the_rhyme_asked_for_is_kept(poet: Poet) -> None:
+    group = poet._drafter.rhymes[0]
+    for item in poet.compose([poet.check(PoemRequest(rhyme=group, seed=seed)) for seed in range(10)]):
+        assert item.rhyme == group
+        for number in prosody.rhyming_lines(item.pattern, 4):
+            assert group in poet.model.phonology.sure_rhymes(item.poem.lines[number][-1])
+
+
+def test_a_first_line_decides_the_pattern(poet: Poet, sounds: Sounds) -> None:
+    level, oblique = "".join(sounds.level)[5:], sounds.oblique
+    line = oblique[0] + oblique[1] + level[0] + level[1] + oblique[2]
+    for item in poet.compose(
+        [poet.check(PoemRequest(FORMS["wujue"], first_line=line, seed=seed)) for seed in range(5)]
+    ):
+        assert item.poem.lines[0] == line
+        assert item.pattern[0] == "a"
+        assert item.problems == ()
+
+
+def test_a_first_line_that_fits_no_pattern_is_kept_and_said_to_be_so(poet: Poet, sounds: Sounds) -> None:
+    line = sounds.oblique[:5]
+    (item,) = poet.compose([poet.check(PoemRequest(FORMS["wujue"], first_line=line, seed=3))])
+    assert item.poem.lines[0] == line
+    assert item.problems
+    assert all(line in problem for problem in item.problems)
+
+
+def test_scores_are_nats_and_a_logit(poet: Poet) -> None:
+    poems = [item.poem for item in poet.compose([PoemRequest(FORMS[name], seed=5) for name in FORMS])]
+    scores = poet.score(poems)
+    assert len(scores) == 4
+    assert all(0 < nll < 12 for nll, _ in scores)
+    assert scores == poet.score(poems)
+
+
+def test_progress_counts_every_candidate(poet: Poet) -> None:
+    told: list[int] = []
+    poet.compose([PoemRequest(candidates=3)] * 5, progress=told.append)
+    assert sum(told) == 15

@@ -1,0 +1,157 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from poetgen import prosody
+from poetgen.errors import RequestError
+from poetgen.phonology import RHYME_GROUPS, Phonology
+from poetgen.poem import FORMS, Poem
+
+# Poems from the public domain with their tones (L level, O oblique) and rhymes, typed by hand.
+STORK = (("白日依山盡", "OOLLO"), ("黃河入海流", "LLOOL"), ("欲窮千里目", "OLLOO"), ("更上一層樓", "OOOLL"))
+RHYMES = {"流": "尤", "樓": "尤", "秋": "尤", "西": "齊", "山": "刪", "天": "先", "花": "麻", "前": "先"}
+
+
+def phonology_of(*lines: tuple[str, str], extra: str = "") -> Phonology:
+    """A phonology that knows just these characters; `extra` as "秋L月O"."""
+    tones = {char: tone for line, pattern in lines for char, tone in zip(line, pattern, strict=True)}
+    tones |= dict(zip(extra[::2], extra[1::2], strict=True))
+    chars = "".join(sorted(tones))
+    tone_counts = np.array([[100, 0] if tones[char] == "L" else [0, 100] for char in chars], np.float32)
+    rhyme_counts = np.zeros((len(chars), len(RHYME_GROUPS)), np.float32)
+    for row, char in enumerate(chars):
+        if char in RHYMES:
+            rhyme_counts[row, RHYME_GROUPS.index(RHYMES[char])] = 100
+    return Phonology(chars, tone_counts, rhyme_counts)
+
+
+EXTRA = "秋L西L山L月O水O天L花L前L"
+
+
+def report_of(*lines: tuple[str, str]) -> prosody.Report:
+    return prosody.check(Poem(tuple(line for line, _ in lines)), phonology_of(*STORK, *lines, extra=EXTRA))
+
+
+def kinds(report: prosody.Report) -> list[str]:
+    return [problem.kind for problem in report.problems]
+
+
+def test_a_regulated_poem_passes() -> None:
+    report = report_of(*STORK)
+    assert report.passed
+    assert (report.pattern, report.rhyme) == ("aBbA", "尤")
+
+
+@pytest.mark.parametrize(
+    ("number", "line", "kind"),
+    [
+        (1, ("日河入海流", "OLOOL"), "lone level"),
+        (3, ("更上依層樓", "OOLLL"), "three levels"),
+        (1, ("白日一山流", "OOOLL"), "opposition"),
+        (2, ("日目山窮盡", "OOLLO"), "adhesion"),
+        (1, ("黃河入海西", "LLOOL"), "rhyme"),
+        (3, ("更上一層流", "OOOLL"), "repeated rhyme"),
+        (2, ("欲窮千里山", "OLLOL"), "line end"),
+        (0, ("白山依山盡", "OLLLO"), "tone"),
+    ],
+)
+def test_each_fault_is_named(number: int, line: tuple[str, str], kind: str) -> None:
+    lines = [*STORK]
+    lines[number] = line
+    report = report_of(*lines)
+    assert kind in kinds(report)
+    assert all(problem.message.endswith(".") for problem in report.problems)
+
+
+def test_the_message_names_line_and_character() -> None:
+    lines = [*STORK]
+    lines[1] = ("白日一山流", "OOOLL")
+    lines[2] = ("欲窮千里山", "OLLOL")
+    (problem,) = [problem for problem in report_of(*lines).problems if problem.kind == "line end"]
+    assert (problem.line, problem.position) == (2, 4)
+    assert problem.message.startswith("Line 3, 欲窮千里山")
+
+
+def test_people_may_exchange_the_pair_and_end_in_three_obliques() -> None:
+    exchanged = [*STORK]
+    exchanged[2] = ("千窮月山目", "LLOLO")
+    assert report_of(*exchanged).passed
+    obliques = [*STORK]
+    obliques[2] = ("欲窮月里目", "OLOOO")
+    assert report_of(*obliques).passed
+
+
+def test_other_shapes_are_no_form() -> None:
+    for lines in (("白日依山盡",), ("白日", "依山"), ("白日依山盡", "黃河入海"), ()):
+        report = prosody.check(Poem(lines), phonology_of(*STORK))
+        assert kinds(report) == ["form"]
+
+
+def test_a_character_of_two_readings_passes_in_either() -> None:
+    base = phonology_of(*STORK, extra=EXTRA)
+    counts = base.tone_counts.copy()
+    counts[base.chars.index("山")] = (60, 40)
+    both = Phonology(base.chars, counts, base.rhyme_counts)
+    lines = [*STORK]
+    lines[2] = ("欲山千里目", "OLLOO")
+    assert prosody.check(Poem(tuple(line for line, _ in lines)), both).passed
+    lines[0] = ("白山依河盡", "OOLLO")
+    assert prosody.check(Poem(tuple(line for line, _ in lines)), both).passed
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=list(FORMS))
+@pytest.mark.parametrize("pattern", prosody.PATTERNS)
+def test_the_tables_keep_the_rules_of_regulated_verse(form: object, pattern: str) -> None:
+    from poetgen.poem import Form
+
+    assert isinstance(form, Form)
+    types = prosody.pattern_lines(pattern, form.num_lines)
+    templates = [prosody.line_templates(kind, form.line_lengths[0]) for kind in types]
+    seconds = [{template[1] for template in pair} for pair in templates]
+    for number in range(1, form.num_lines):
+        same = seconds[number] == seconds[number - 1]
+        assert same == (number % 2 == 0), "couplets oppose within and adhere between"
+    for pair in templates:
+        for template in pair:
+            assert template[-3:] != "LLL"
+            assert template[1] != template[3]
+    assert {number for number in range(1, form.num_lines, 2)} <= set(prosody.rhyming_lines(pattern, form.num_lines))
+
+
+@given(st.data())
+def test_whatever_the_templates_allow_passes_the_check(data: st.DataObject) -> None:
+    form = data.draw(st.sampled_from(list(FORMS.values())))
+    pattern = data.draw(st.sampled_from(prosody.PATTERNS))
+    numbers = iter(range(0x4E00, 0x9FFF))
+    lines: list[tuple[str, str]] = []
+    rhymes: list[str] = []
+    for kind in prosody.pattern_lines(pattern, form.num_lines):
+        template = data.draw(st.sampled_from(prosody.line_templates(kind, form.line_lengths[0])))
+        tones = "".join(data.draw(st.sampled_from("LO")) if code == "X" else code for code in template)
+        line = "".join(chr(next(numbers)) for _ in tones)
+        lines.append((line, tones))
+        if kind in prosody.RHYMING_TYPES:
+            rhymes.append(line[-1])
+    base = phonology_of(*lines)
+    counts = base.rhyme_counts.copy()
+    for char in rhymes:
+        counts[base.chars.index(char), 0] = 50
+    report = prosody.check(Poem(tuple(line for line, _ in lines)), Phonology(base.chars, base.tone_counts, counts))
+    assert report.problems == ()
+
+
+def test_a_rhyme_is_named_by_its_group_or_any_member() -> None:
+    phonology = phonology_of(*STORK, extra=EXTRA)
+    assert prosody.resolve_rhyme("尤", phonology) == "尤"
+    assert prosody.resolve_rhyme("樓", phonology) == "尤"
+    with pytest.raises(RequestError, match="no level rhyme"):
+        prosody.resolve_rhyme("月", phonology)
+
+
+def test_an_ambiguous_rhyme_lists_its_groups() -> None:
+    base = phonology_of(*STORK, extra="車L")
+    counts = base.rhyme_counts.copy()
+    counts[base.chars.index("車"), [RHYME_GROUPS.index("魚"), RHYME_GROUPS.index("麻")]] = (60, 50)
+    with pytest.raises(RequestError, match="魚, 麻"):
+        prosody.resolve_rhyme("車", Phonology(base.chars, base.tone_counts, counts))

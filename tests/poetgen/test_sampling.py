@@ -1,0 +1,122 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from poetgen import prosody
+from poetgen.drafting import Drafter
+from poetgen.generator import Generator
+from poetgen.likelihood import sequence_nll
+from poetgen.poem import FORMS, Poem, PoemRequest
+from poetgen.poet import Poet
+from poetgen.sampling import MAX_ROWS, Constraints, Draft, sample
+from poetgen.training.losses import masked_log_probs
+
+
+@pytest.fixture(scope="module")
+def drafter(poet: Poet) -> Drafter:
+    return poet._drafter
+
+
+@pytest.fixture(scope="module")
+def generator(poet: Poet) -> Generator:
+    return poet.model.generator
+
+
+@pytest.fixture(scope="module")
+def constraints(poet: Poet) -> Constraints:
+    return Constraints(poet.model.vocabulary, poet.model.phonology)
+
+
+def drafts_for(drafter: Drafter, form: str, seeds: range, **request: object) -> list[Draft]:
+    asked = PoemRequest(FORMS[form], **request)  # type: ignore[arg-type]
+    return drafter.drafts([asked] * len(seeds), list(seeds))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_poem_keeps_form_rhyme_and_tones(
+    poet: Poet, drafter: Drafter, generator: Generator, constraints: Constraints, form: str
+) -> None:
+    ids = sample(generator, constraints, drafts_for(drafter, form, range(60))).ids
+    for row in ids.tolist():
+        text = poet.model.vocabulary.decode(row)
+        length = FORMS[form].line_lengths[0]
+        lines = tuple(text[start : start + length] for start in range(0, len(text), length))
+        assert prosody.check(Poem(lines), poet.model.phonology).problems == ()
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**53 - 1), others=st.integers(0, 40), temperature=st.sampled_from([0.3, 1.0, 1.7]))
+def test_a_draft_gives_the_same_poem_alone_and_in_any_batch(
+    drafter: Drafter, generator: Generator, constraints: Constraints, seed: int, others: int, temperature: float
+) -> None:
+    asked = PoemRequest(FORMS["wulv"], temperature=temperature)
+    alone = sample(generator, constraints, drafter.drafts([asked], [seed])).ids[0]
+    together = drafter.drafts([asked] * (others + 1), [*range(others), seed])
+    assert torch.equal(sample(generator, constraints, together).ids[-1], alone)
+
+
+def test_no_character_comes_twice_but_for_doubled_ones(
+    drafter: Drafter, generator: Generator, constraints: Constraints
+) -> None:
+    for row in sample(generator, constraints, drafts_for(drafter, "qijue", range(100))).ids.tolist():
+        for place, number in enumerate(row):
+            again = [other for other in range(place + 1, len(row)) if row[other] == number]
+            assert again in ([], [place + 1])
+
+
+def test_forced_characters_stand_where_they_must(
+    poet: Poet, drafter: Drafter, generator: Generator, constraints: Constraints
+) -> None:
+    heads = poet.model.vocabulary.chars[5:9]
+    for row in sample(generator, constraints, drafts_for(drafter, "qijue", range(20), acrostic=heads)).ids.tolist():
+        text = poet.model.vocabulary.decode(row)
+        assert text[::7] == heads
+        assert all(text.count(char) == 1 for char in heads)
+
+
+def test_masks_hold_what_was_drawn_and_its_likelihood_is_finite(
+    drafter: Drafter, generator: Generator, constraints: Constraints
+) -> None:
+    drawn = sample(generator, constraints, drafts_for(drafter, "wujue", range(12)), keep_masks=True)
+    assert drawn.masks is not None
+    assert bool(drawn.masks.gather(2, drawn.ids[:, :, None]).all())
+    with torch.no_grad():
+        logits = generator(drawn.ids, drawn.conditions, drawn.noise)
+    masked = masked_log_probs(logits, drawn.masks).gather(2, drawn.ids[:, :, None])[:, :, 0]
+    assert bool(torch.isfinite(masked).all())
+    assert bool((masked >= -sequence_nll(logits, drawn.ids) - 1e-4).all()), "a mask only removes rivals"
+
+
+def test_the_step_by_step_decoder_agrees_with_teacher_forcing(
+    drafter: Drafter, generator: Generator, constraints: Constraints
+) -> None:
+    """At a temperature near zero each character must be the likeliest allowed one under the parallel pass."""
+    drawn = sample(generator, constraints, drafts_for(drafter, "wujue", range(8), temperature=0.001), keep_masks=True)
+    assert drawn.masks is not None
+    with torch.no_grad():
+        log_probs = masked_log_probs(generator(drawn.ids, drawn.conditions, drawn.noise), drawn.masks)
+    best = log_probs.max(dim=2).values
+    chosen = log_probs.gather(2, drawn.ids[:, :, None])[:, :, 0]
+    assert float((best - chosen).max()) < 0.02
+
+
+def test_batches_are_bounded_and_of_one_form(drafter: Drafter, generator: Generator, constraints: Constraints) -> None:
+    one = drafts_for(drafter, "wujue", range(1))
+    with pytest.raises(ValueError, match="drafts of one form"):
+        sample(generator, constraints, [*one, *drafts_for(drafter, "qijue", range(1))])
+    with pytest.raises(ValueError, match="drafts of one form"):
+        sample(generator, constraints, one * (MAX_ROWS + 1))
+
+
+def test_only_sure_characters_stand_where_the_form_constrains(poet: Poet, constraints: Constraints) -> None:
+    phonology = poet.model.phonology
+    for number, char in enumerate(poet.model.vocabulary.chars, start=3):
+        free, level, oblique = constraints.tones[:, number].tolist()
+        assert free
+        assert level == ("level" in phonology.sure_tones(char))
+        assert oblique == ("oblique" in phonology.sure_tones(char))
+    assert not constraints.tones[:, :3].any()
+    assert np.isfinite(len(constraints.usable_rhymes(2)))
+    assert constraints.usable_rhymes(10**6) == ()

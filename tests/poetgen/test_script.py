@@ -1,0 +1,36 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from poetgen import script
+
+
+@pytest.mark.parametrize(
+    ("typed", "ours"),
+    [("秋云", "秋雲"), ("边塞", "邊塞"), ("爲", "為"), ("山峯", "山峰"), ("後庭", "後庭"), ("云", "雲"), ("", "")],
+)
+def test_what_people_type_becomes_folded_traditional(typed: str, ours: str) -> None:
+    assert script.to_traditional(typed) == ours
+
+
+def test_separate_words_stay_apart() -> None:
+    for pair in ("里裏", "才纔", "後后", "雲云", "餘余"):
+        assert len({script.fold(char) for char in pair}) == 2
+
+
+@given(st.text(alphabet=st.characters(min_codepoint=0x3400, max_codepoint=0x9FFF), max_size=20))
+def test_folding_twice_changes_nothing_and_keeps_length(text: str) -> None:
+    folded = script.fold(text)
+    assert script.fold(folded) == folded
+    assert len(folded) == len(text)
+
+
+def test_only_chinese_characters_are_hanzi() -> None:
+    assert script.is_hanzi("秋夜")
+    for text in ("", "秋 夜", "autumn", "秋🌙", "あき"):
+        assert not script.is_hanzi(text)
+
+
+def test_shown_in_either_script() -> None:
+    assert script.show("為誰風露", "simplified") == "为谁风露"
+    assert script.show("為誰風露", "traditional") == "為誰風露"

@@ -1,0 +1,205 @@
+import json
+import math
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from poetgen.dataset import Dataset, minibatches
+from poetgen.errors import CheckpointError, CorpusError, TrainingError
+from poetgen.generator import Conditions, Generator
+from poetgen.likelihood import gaussian_log_ratio, importance_bound, poem_nll
+from poetgen.poem import FORMS
+from poetgen.training import adversarial, pretrain
+from poetgen.training.losses import discriminator_loss, gaussian_kl, masked_kl, masked_log_probs, policy_loss
+from poetgen.training.rewards import REWARDS, leave_one_out_advantage
+from poetgen.training.run import Run, use_device
+
+TINY = pretrain.PRESETS["tiny"]
+
+
+def test_losses_by_hand() -> None:
+    zero = torch.zeros(2, 3)
+    assert gaussian_kl(zero, zero).tolist() == [0, 0]
+    assert gaussian_kl(torch.tensor([[1.0]]), torch.tensor([[0.0]])).item() == pytest.approx(0.5)
+    assert discriminator_loss(torch.zeros(3), torch.zeros(3)).item() == pytest.approx(2 * math.log(2))
+    assert discriminator_loss(torch.full((2,), 30.0), torch.full((2,), -30.0)).item() == pytest.approx(0, abs=1e-6)
+    mask = torch.tensor([[[True, True, False]]])
+    log_probs = masked_log_probs(torch.tensor([[[1.0, 1.0, 9.0]]]), mask)
+    assert log_probs[0, 0, :2].exp().tolist() == pytest.approx([0.5, 0.5])
+    other = masked_log_probs(torch.tensor([[[0.0, math.log(3), 9.0]]]), mask)
+    expected = 0.5 * math.log(0.5 / 0.25) + 0.5 * math.log(0.5 / 0.75)
+    assert masked_kl(log_probs, other).item() == pytest.approx(expected, abs=1e-6)
+    assert masked_kl(log_probs, log_probs).item() == 0
+
+
+def test_policy_loss_raises_what_was_rewarded() -> None:
+    log_probs = torch.tensor([-1.0, -2.0], requires_grad=True)
+    policy_loss(log_probs, leave_one_out_advantage(torch.tensor([1.0, 0.0]))).backward()
+    assert log_probs.grad is not None
+    assert log_probs.grad[0] < 0 < log_probs.grad[1]
+
+
+def test_advantages_leave_oneself_out() -> None:
+    rewards = torch.tensor([1.0, 2.0, 6.0])
+    assert leave_one_out_advantage(rewards).tolist() == pytest.approx([1 - 4, 2 - 3.5, 6 - 1.5])
+
+
+def test_rewards_rise_with_the_logit_and_are_bounded() -> None:
+    logits = torch.linspace(-20, 20, 41)
+    for reward in REWARDS.values():
+        values = reward(logits)
+        assert bool((values.diff() >= 0).all())
+        assert float(values.abs().max()) <= 4
+
+
+def test_importance_bound_is_the_log_of_the_mean() -> None:
+    weights = torch.log(torch.tensor([[1.0], [3.0]]))
+    assert importance_bound(weights).item() == pytest.approx(math.log(2))
+    assert gaussian_log_ratio(torch.zeros(1, 2), torch.zeros(1, 2), torch.zeros(1, 2)).item() == 0
+
+
+def test_more_importance_samples_tighten_the_bound(dataset: Dataset, pretraining: Path) -> None:
+    generator, _ = pretrain.load_pretrained(Run(pretraining, "pretrain", resume=True), dataset)
+    data = dataset.train["wujue"].take(slice(60))
+    ids = torch.from_numpy(data.ids).long()
+    conditions = Conditions.none(data.form, len(ids))
+    one, many = (
+        float(poem_nll(generator, ids, conditions, samples, torch.Generator().manual_seed(1)).mean())
+        for samples in (1, 16)
+    )
+    assert many < one
+
+
+def test_pretraining_beats_the_unigram_it_starts_from(dataset: Dataset, pretraining: Path) -> None:
+    torch.manual_seed(0)
+    untrained = Generator(pretrain.generator_config(TINY, dataset))
+    pretrain._start_from_unigrams(untrained, dataset)
+    trained, _ = pretrain.load_pretrained(Run(pretraining, "pretrain", resume=True), dataset)
+    before, after = (pretrain.validation_nll(model, dataset.train, limit=50)["all"] for model in (untrained, trained))
+    assert after < before - 0.1
+
+
+def test_what_is_told_is_seen(dataset: Dataset, pretraining: Path) -> None:
+    """Pattern and rhyme given, the right tones become likelier."""
+    generator, _ = pretrain.load_pretrained(Run(pretraining, "pretrain", resume=True), dataset)
+    told = pretrain.validation_nll(generator, dataset.train, limit=50, known=True)["all"]
+    assert told < pretrain.validation_nll(generator, dataset.train, limit=50)["all"] - 0.1
+
+
+def test_minibatches_come_again_by_seed_and_hold_one_form(dataset: Dataset) -> None:
+    def first(seed: int) -> list[list[int]]:
+        batches = minibatches(dataset.train, 600, np.random.default_rng(seed))
+        return [next(batches).ids.ravel().tolist() for _ in range(4)]
+
+    assert first(1) == first(1)
+    assert first(1) != first(2)
+    with pytest.raises(CorpusError, match="no poem to train on"):
+        next(minibatches({}, 600, np.random.default_rng(0)))
+
+
+def test_a_run_goes_on_where_it_stopped(tmp_path: Path, dataset: Dataset) -> None:
+    run = Run(tmp_path / "run", "pretrain", resume=False)
+    pretrain.pretrain(dataset, run, TINY, minutes=0.01, quiet=True)
+    steps = run.progress.step
+    with pytest.raises(TrainingError, match="--resume"):
+        Run(tmp_path / "run", "pretrain", resume=False)
+    again = Run(tmp_path / "run", "pretrain", resume=True)
+    pretrain.pretrain(dataset, again, TINY, minutes=0.02, resume=True, quiet=True)
+    assert again.progress.step > steps
+    assert again.progress.seconds >= 0.02 * 60
+    rows = [json.loads(row) for row in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == sorted(row["step"] for row in rows)
+
+
+def test_ctrl_c_saves_and_stops(tmp_path: Path, dataset: Dataset) -> None:
+    run = Run(tmp_path / "run", "pretrain", resume=False)
+    original = run.log
+
+    def interrupt(record: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        original(record)  # type: ignore[arg-type]
+
+    run.log = interrupt  # type: ignore[method-assign, assignment]
+    with pytest.raises(KeyboardInterrupt):
+        pretrain.pretrain(dataset, run, TINY, minutes=5, quiet=True)
+    assert Run(tmp_path / "run", "pretrain", resume=True).state()["progress"]["step"] == run.progress.step > 0
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_full_disk_while_saving_is_one_sentence(
+    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from poetgen.training import run as run_module
+
+    def full(tensors: object, path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(run_module, "save_file", full)
+    with pytest.raises(TrainingError, match="Make room, then go on with --resume"):
+        pretrain.pretrain(dataset, Run(tmp_path / "run", "pretrain", resume=False), TINY, minutes=0.005, quiet=True)
+    assert not (tmp_path / "run" / "checkpoint.json").exists()
+
+
+def test_runs_of_another_stage_or_damaged_are_refused(tmp_path: Path, dataset: Dataset, pretraining: Path) -> None:
+    with pytest.raises(CheckpointError, match="a run of pretrain, not of adversarial"):
+        Run(pretraining, "adversarial", resume=True).state()
+    with pytest.raises(TrainingError, match="no run to resume"):
+        Run(tmp_path, "pretrain", resume=True)
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "checkpoint.json").write_bytes((pretraining / "checkpoint.json").read_bytes())
+    (broken / "checkpoint.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(CheckpointError, match="damaged"):
+        pretrain.load_pretrained(Run(broken, "pretrain", resume=True), dataset)
+
+
+def test_an_unknown_device_is_refused() -> None:
+    with pytest.raises(TrainingError, match="--device cpu"):
+        use_device("abacus")
+
+
+def test_the_generator_follows_the_discriminator_but_stays_near(
+    tmp_path: Path, dataset: Dataset, pretraining: Path
+) -> None:
+    generator, _ = pretrain.load_pretrained(Run(pretraining, "pretrain", resume=True), dataset)
+    before = {name: value.clone() for name, value in generator.state_dict().items()}
+    run = Run(tmp_path / "run", "adversarial", resume=False)
+    adversarial.adversarial(dataset, generator, run, adversarial.PRESETS["tiny"], minutes=0.05, quiet=True)
+    changed = {name for name, value in generator.state_dict().items() if not torch.equal(value, before[name])}
+    assert "lstm.weight_hh_l0" in changed
+    assert "embedding.weight" not in changed, "the discriminator reads through the same table"
+    last = json.loads((run.folder / "metrics.jsonl").read_text().splitlines()[-1])
+    assert 0 <= last["kl"] < 20
+    assert set(last["auc"]) <= set(FORMS)
+
+
+def test_only_the_discriminator_learns_if_asked(tmp_path: Path, dataset: Dataset, pretraining: Path) -> None:
+    generator, _ = pretrain.load_pretrained(Run(pretraining, "pretrain", resume=True), dataset)
+    before = {name: value.clone() for name, value in generator.state_dict().items()}
+    run = Run(tmp_path / "run", "adversarial", resume=False)
+    adversarial.adversarial(
+        dataset, generator, run, adversarial.PRESETS["tiny"], minutes=0.02, discriminator_only=True, quiet=True
+    )
+    assert all(torch.equal(value, before[name]) for name, value in generator.state_dict().items())
+
+
+def test_real_poems_are_ones_we_could_have_written(dataset: Dataset) -> None:
+    data = adversarial.writable(dataset.train["qijue"])
+    assert 0 < len(data) < len(dataset.train["qijue"])
+    assert (data.patterns > 0).all()
+    for row in data.ids.tolist():
+        for place, number in enumerate(row):
+            assert [other for other in range(place + 1, len(row)) if row[other] == number] in ([], [place + 1])
+
+
+def test_senseless_poems_keep_their_characters_or_their_form(dataset: Dataset) -> None:
+    data = dataset.train["wulv"].take(slice(30))
+    ids, themes = adversarial.make_senseless(data, np.random.default_rng(0))
+    assert ids.shape == data.ids.shape
+    assert len(themes) == 30
+    changed = (ids.numpy() != data.ids).any(axis=1)
+    assert 0 < changed.sum() < 30

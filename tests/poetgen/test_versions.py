@@ -1,0 +1,146 @@
+"""Checkpoints and the registry: what is stored comes back, what is damaged is refused, nothing is half written."""
+
+import errno
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from poetgen import checkpoint, files
+from poetgen.checkpoint import load_model, save_model
+from poetgen.errors import CheckpointError
+from poetgen.poem import PoemRequest
+from poetgen.poet import Poet
+from poetgen.record import JSON_FILE, WEIGHTS_FILE, load_phonology, load_record
+from poetgen.registry import Registry
+
+
+@pytest.fixture
+def folder(tmp_path: Path, poet: Poet) -> Path:
+    save_model(poet.model, tmp_path / "version")
+    return tmp_path / "version"
+
+
+def test_a_version_comes_back_as_it_was(folder: Path, poet: Poet) -> None:
+    name, model = load_model(folder)
+    again = Poet(name, model).compose([PoemRequest(seed=9)])[0]
+    before = poet.compose([PoemRequest(seed=9)])[0]
+    assert again.poem == before.poem
+    assert load_phonology(folder).chars == poet.model.phonology.chars
+
+
+def test_a_version_is_named_by_its_content(folder: Path, poet: Poet, tmp_path: Path) -> None:
+    assert save_model(poet.model, tmp_path / "again") == load_record(folder)["version"]
+
+
+def test_the_release_holds_no_line_of_the_corpus(folder: Path, prepared: Path) -> None:
+    record = (folder / JSON_FILE).read_text(encoding="utf-8")
+    lines = [json.loads(row)["lines"][0] for row in (prepared / "poems.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert not any(line in record for line in lines)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "json", "foreign", "missing weights", "edited"])
+def test_a_damaged_version_is_refused_in_one_sentence(folder: Path, damage: str) -> None:
+    weights, record = folder / WEIGHTS_FILE, folder / JSON_FILE
+    content = weights.read_bytes()
+    if damage == "cut":
+        weights.write_bytes(content[:1000])
+    elif damage == "flip":
+        weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    elif damage == "json":
+        record.write_text("{", encoding="utf-8")
+    elif damage == "foreign":
+        record.write_text('{"format": "pickle"}', encoding="utf-8")
+    elif damage == "missing weights":
+        weights.unlink()
+    else:
+        record.write_text(record.read_text(encoding="utf-8").replace('"temperature": 0.8', '"temperature": 0.9'))
+    with pytest.raises(CheckpointError) as caught:
+        load_model(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_full_disk_leaves_nothing_half_written(
+    folder: Path, poet: Poet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(tensors: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    before = (folder / WEIGHTS_FILE).read_bytes()
+    with pytest.raises(CheckpointError, match="No space left"):
+        save_model(poet.model, folder)
+    assert (folder / WEIGHTS_FILE).read_bytes() == before
+    with pytest.raises(CheckpointError):
+        save_model(poet.model, tmp_path / "new")
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_write_whole_replaces_only_when_all_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    files.write_text(path, "old")
+
+    def fail(temporary: Path) -> None:
+        temporary.write_text("half")
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        files.write_whole(path, fail)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def two_versions(registry: Registry, folder: Path, poet: Poet, tmp_path: Path) -> tuple[str, str]:
+    from dataclasses import replace
+
+    first = registry.register(folder)
+    save_model(replace(poet.model, temperature=0.5, parent=first), tmp_path / "child")
+    return first, registry.register(tmp_path / "child")
+
+
+def test_promote_and_roll_back(folder: Path, poet: Poet, tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "home", release=tmp_path / "none")
+    with pytest.raises(CheckpointError, match="no version of the poet"):
+        registry.current()
+    first, second = two_versions(registry, folder, poet, tmp_path)
+    assert registry.names() == [first, second]
+    assert registry.current() == first
+    assert registry.promote(second[:6]) == second
+    assert registry.promote(second) == second
+    assert registry.current() == second
+    assert registry.show(second).parent == first
+    assert registry.rollback() == first
+    with pytest.raises(CheckpointError, match="nothing to roll back"):
+        registry.rollback()
+
+
+def test_the_shipped_release_is_there_and_in_use_first(folder: Path, poet: Poet, tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "home", release=folder)
+    shipped = str(load_record(folder)["version"])
+    assert registry.current() == shipped
+    assert registry.show(shipped).shipped
+    _, second = two_versions(Registry(tmp_path / "home", release=tmp_path / "none"), folder, poet, tmp_path)
+    registry.promote(second)
+    assert registry.rollback() == shipped
+
+
+def test_registering_twice_is_one_version(folder: Path, tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "home", release=tmp_path / "none")
+    assert registry.register(folder) == registry.register(folder)
+    assert len(registry.names()) == 1
+
+
+def test_unknown_ambiguous_and_damaged_names(folder: Path, tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "home", release=tmp_path / "none")
+    name = registry.register(folder)
+    for wrong in ("", "zzz", "../version"):
+        with pytest.raises(CheckpointError, match="There is no version"):
+            registry.folder(wrong)
+    shutil.copytree(registry.folder(name), registry.folder(name).parent / f"{name}x")
+    with pytest.raises(CheckpointError, match="Several versions begin"):
+        registry.folder(name[:4])
+    (tmp_path / "home" / "current.json").write_text("[]")
+    with pytest.raises(CheckpointError, match="Delete it"):
+        registry.current()
