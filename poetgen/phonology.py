@@ -40,15 +40,15 @@ _TONE_ROUNDS = 12
 _RHYME_ROUNDS = 15
 _RHYME_NOISE = 0.01  # chance that a poem's rhyme character stands outside its group
 
-# When a reading may be relied on where the form constrains; tuned on no table, see docs/phonology.md.
-_MIN_COUNT = 4.0  # observations of the reading
-_MIN_SECOND_SHARE = 0.08  # of the observations, beside a commoner reading: below it is slips and misprints
-_MIN_SECOND_COUNT = 12.0
-_MIN_FIRST_SHARE = 0.5
-_MIN_RHYME_COUNT = 4.0
-_MIN_RHYME_SHARE = 0.5
-_MIN_SECOND_RHYME_SHARE = 0.3
-_MIN_SECOND_RHYME_COUNT = 25.0
+# When a reading may be relied on where the form constrains; tuned on no table, see docs/phonology.md. A reading is sure
+# if it is nearly all there is, on little evidence, or if much evidence shows it beside another.
+_TONE_ALONE = (0.5, 4.0)  # share of the observations, and how many
+_TONE_BESIDE = (0.08, 12.0)  # below it is slips and misprints
+_RHYME_ALONE = (0.75, 4.0)  # poets borrow from neighbouring groups: less than three quarters is a habit of theirs
+_RHYME_BESIDE = (0.4, 300.0)
+# Poets and the rhyme books disagree on these: a reader with a book would call our use a fault, one with an ear our
+# avoiding it. They stand only where the form leaves them free.
+_DISPUTED = "忘漫拚粗探涯"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,19 +87,11 @@ class Phonology:
         self._possible_tones: dict[str, str] = {}
         self._tone_shares = _shares(tone_counts)
         self._rhyme_shares = _shares(rhyme_counts)
-        self._sure_tones = _sure(
-            tone_counts, self._tone_shares, _MIN_COUNT, _MIN_FIRST_SHARE, _MIN_SECOND_COUNT, _MIN_SECOND_SHARE
-        )
+        self._sure_tones = _sure(tone_counts, self._tone_shares, _TONE_ALONE, _TONE_BESIDE)
+        self._sure_tones[[self._index[char] for char in _DISPUTED if char in self._index]] = False
+        # Only level readings rhyme here, so an unsure level tone leaves no sure rhyme.
         self._sure_rhymes = (
-            _sure(
-                rhyme_counts,
-                self._rhyme_shares,
-                _MIN_RHYME_COUNT,
-                _MIN_RHYME_SHARE,
-                _MIN_SECOND_RHYME_COUNT,
-                _MIN_SECOND_RHYME_SHARE,
-            )
-            & self._sure_tones[:, :1]
+            _sure(rhyme_counts, self._rhyme_shares, _RHYME_ALONE, _RHYME_BESIDE) & self._sure_tones[:, :1]
         )
 
     def __contains__(self, char: str) -> bool:
@@ -206,18 +198,13 @@ def _shares(counts: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 def _sure(
     counts: npt.NDArray[np.float32],
     shares: npt.NDArray[np.float32],
-    min_count: float,
-    min_share: float,
-    min_second_count: float,
-    min_second_share: float,
+    alone: tuple[float, float],
+    beside: tuple[float, float],
 ) -> npt.NDArray[np.bool_]:
-    """[C, K] which readings are well enough attested: the first one by a low bar, others by a higher one."""
-    first = shares == shares.max(axis=1, keepdims=True)
-    sure: npt.NDArray[np.bool_] = np.where(
-        first,
-        (counts >= min_count) & (shares >= min_share),
-        (counts >= min_second_count) & (shares >= min_second_share),
-    )
+    """[C, K] which readings are well enough attested; `alone` and `beside` are (least share, least count)."""
+    commonest = shares == shares.max(axis=1, keepdims=True)
+    by_itself = commonest & (shares >= alone[0]) & (counts >= alone[1])
+    sure: npt.NDArray[np.bool_] = by_itself | ((shares >= beside[0]) & (counts >= beside[1]))
     return sure
 
 

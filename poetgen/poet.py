@@ -70,7 +70,7 @@ class Poet:
         Args:
             home: The registry's home; None for the default.
             version: Its name, or a beginning of it; None for the version in use.
-            num_threads: How many threads may compute, for the whole process; None leaves it.
+            num_threads: How many threads compute when this thread asks; None leaves it.
 
         Raises:
             CheckpointError: There is no such version, or it is damaged.
@@ -87,16 +87,16 @@ class Poet:
             RequestError: It cannot be written; the message says what to change.
         """
         form = request.form
-        theme = self._known(request.theme.strip(), "theme")
-        if len(theme) > MAX_THEME_LENGTH:
-            raise RequestError(f"The theme has {len(theme)} characters; {MAX_THEME_LENGTH} are the most.")
-        acrostic = self._known(request.acrostic.strip(), "acrostic")
+        if len(request.theme) > MAX_THEME_LENGTH:
+            raise RequestError(f"The theme has {len(request.theme)} characters; {MAX_THEME_LENGTH} are the most.")
+        theme = self._known(request.theme, "theme")
+        acrostic = self._known(request.acrostic, "acrostic")
         if len(acrostic) > form.num_lines:
             raise RequestError(
                 f"The acrostic has {len(acrostic)} characters, but {form.name} has {form.num_lines} lines: "
                 "give at most one a line."
             )
-        first_line = self._known(request.first_line.strip(), "first line")
+        first_line = self._known(request.first_line, "first line")
         if first_line and len(first_line) != form.line_lengths[0]:
             raise RequestError(
                 f"The first line has {len(first_line)} characters; a line of {form.name} has {form.line_lengths[0]}."
@@ -124,16 +124,13 @@ class Poet:
         return replace(request, theme=theme, acrostic=acrostic, first_line=first_line, rhyme=rhyme)
 
     def _known(self, text: str, what: str) -> str:
-        """`text` in traditional characters of the vocabulary.
+        """`text` in traditional characters of the vocabulary, without blanks.
 
         Raises:
             RequestError: It holds something else; the message names it.
         """
-        if not text:
-            return ""
         vocabulary = self.model.vocabulary
-        # A text as our own poems have it is left alone; anything else goes through OpenCC.
-        folded = script.to_traditional(text)
+        folded = script.to_traditional("".join(text.split()))
         unknown = [char for char in dict.fromkeys(folded) if char not in vocabulary]
         if unknown:
             shown = " ".join(unknown[:5])

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from poetgen import prosody
+from poetgen import prosody, script
 from poetgen.dataset import PATTERN_IDS, RHYME_IDS
 from poetgen.generator import Conditions, Generator, pad_themes
 from poetgen.phonology import RHYME_GROUPS, Phonology
@@ -86,6 +86,8 @@ class Constraints:
         tones = torch.zeros(3, size, dtype=torch.bool)
         rhymes = torch.zeros(1 + len(RHYME_GROUPS), size, dtype=torch.bool)
         for number, char in enumerate(vocabulary.chars, start=UNKNOWN_ID + 1):
+            if script.fold(char) != char:
+                continue  # a print variant, in a vocabulary older than the table that folds it
             sure = phonology.sure_tones(char)
             tones[:, number] = torch.tensor([True, "level" in sure, "oblique" in sure])
             for group in phonology.sure_rhymes(char):

@@ -63,7 +63,7 @@ def test_write_sets_the_poem_as_a_person_would(capsys: pytest.CaptureFixture[str
     ("arguments", "message"),
     [
         (["write", "--form", "haiku"], "There is no form 'haiku'"),
-        (["write", "--theme", "x" * 500], "does not know"),
+        (["write", "--theme", "x" * 500], "500 characters"),
         (["write", "--theme", "🌙"], "does not know: 🌙"),
         (["write", "--count", "0"], "at least one poem"),
         (["write", "--seed", "1", "--count", "2"], "A seed is one poem"),

@@ -4,7 +4,6 @@ import pytest
 from poetgen.dataset import Dataset
 from poetgen.phonology import RHYME_SEEDS, Phonology, learn_phonology
 from poetgen.poem import FORMS, Poem
-
 from tests.poetgen.generated import Sounds
 
 

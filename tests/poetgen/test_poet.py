@@ -53,6 +53,11 @@ def test_the_seed_shown_replays_the_poem_whatever_else_is_written(poet: Poet) ->
         assert again.realness == pytest.approx(first.realness, abs=1e-4)
 
 
+def test_blanks_in_a_theme_do_not_matter(poet: Poet) -> None:
+    first, second = [*known(poet, 2)]
+    assert poet.check(PoemRequest(theme=f" {first} {second}\u3000")).theme == first + second
+
+
 def test_different_seeds_give_different_poems(poet: Poet) -> None:
     poems = poet.compose([PoemRequest(seed=seed) for seed in range(30)])
     assert len({item.poem.lines for item in poems}) == 30

@@ -123,7 +123,7 @@ def test_ctrl_c_saves_and_stops(tmp_path: Path, dataset: Dataset) -> None:
         os.kill(os.getpid(), signal.SIGINT)
         original(record)  # type: ignore[arg-type]
 
-    run.log = interrupt  # type: ignore[method-assign, assignment]
+    run.log = interrupt  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         pretrain.pretrain(dataset, run, TINY, minutes=5, quiet=True)
     assert Run(tmp_path / "run", "pretrain", resume=True).state()["progress"]["step"] == run.progress.step > 0

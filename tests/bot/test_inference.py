@@ -1,0 +1,120 @@
+"""The one worker: batches, the bounded queue, failures, and how it stops."""
+
+import asyncio
+import threading
+
+import pytest
+
+from bot.errors import BusyError, ClosingError
+from bot.inference import Inference
+from poetgen.errors import CheckpointError, RequestError
+from poetgen.poem import Composition, PoemRequest
+from tests.bot.conftest import FakePoet, until
+
+
+async def _occupied(inference: Inference, poet: FakePoet) -> asyncio.Future[Composition]:
+    """A request that is being composed until the gate is opened, so that others have to wait."""
+    poet.gate.clear()
+    first = inference.submit(PoemRequest(theme="月"))
+    await until(lambda: bool(poet.batches))
+    return first
+
+
+async def test_waiting_requests_are_joined_into_batches(inference: Inference, poet: FakePoet) -> None:
+    first = await _occupied(inference, poet)
+    waiting = [inference.submit(PoemRequest(theme=theme)) for theme in "春夏秋冬"]
+    poet.gate.set()
+
+    answers = await asyncio.gather(first, *waiting)
+
+    assert [answer.theme for answer in answers] == ["月", "春", "夏", "秋", "冬"]
+    assert [len(batch) for batch in poet.batches] == [1, 3, 1], "at most three together"
+
+
+async def test_poet_is_loaded_and_composes_in_one_thread_that_is_not_the_loops(poet: FakePoet) -> None:
+    threads: list[threading.Thread] = []
+
+    class Watched(FakePoet):
+        def compose(self, requests):  # type: ignore[no-untyped-def]
+            threads.append(threading.current_thread())
+            return super().compose(requests)
+
+    def load() -> FakePoet:
+        threads.append(threading.current_thread())
+        return Watched()
+
+    async with Inference(load, queue_size=1, max_batch=1) as inference:
+        await inference.submit(PoemRequest())
+    assert len(threads) == 2
+    assert len(set(threads)) == 1
+    assert threads[0] is not threading.current_thread()
+
+
+async def test_full_queue_refuses_and_takes_again_later(inference: Inference, poet: FakePoet) -> None:
+    first = await _occupied(inference, poet)
+    waiting = [inference.submit(PoemRequest()) for _ in range(4)]
+    with pytest.raises(BusyError) as refused:
+        inference.submit(PoemRequest())
+    assert refused.value.values["seconds"] >= 1  # type: ignore[operator]
+
+    poet.gate.set()
+    await asyncio.gather(first, *waiting)
+    assert (await inference.submit(PoemRequest(theme="秋"))).theme == "秋"
+
+
+async def test_what_cannot_be_written_is_refused_before_it_waits(inference: Inference, poet: FakePoet) -> None:
+    with pytest.raises(RequestError):
+        inference.submit(PoemRequest(theme="🍂"))
+    assert poet.batches == []
+
+
+async def test_one_failing_request_does_not_spoil_the_others(inference: Inference, poet: FakePoet) -> None:
+    first = await _occupied(inference, poet)
+    poet.fail_on = "夏"
+    waiting = [inference.submit(PoemRequest(theme=theme)) for theme in "春夏秋"]
+    poet.gate.set()
+    await first
+    spring, summer, autumn = await asyncio.gather(*waiting, return_exceptions=True)
+    assert isinstance(spring, Composition)
+    assert summer is poet.failure
+    assert isinstance(autumn, Composition)
+
+
+async def test_worker_survives_a_poet_that_answers_too_few(inference: Inference, poet: FakePoet) -> None:
+    poet.compose = lambda requests: []  # type: ignore[method-assign]
+    with pytest.raises(ValueError, match="zip"):
+        await inference.submit(PoemRequest())
+    del poet.compose
+    assert (await inference.submit(PoemRequest(theme="秋"))).theme == "秋"
+
+
+async def test_cancelled_request_is_not_composed(inference: Inference, poet: FakePoet) -> None:
+    first = await _occupied(inference, poet)
+    inference.submit(PoemRequest(theme="夏")).cancel()
+    autumn = inference.submit(PoemRequest(theme="秋"))
+    poet.gate.set()
+    await asyncio.gather(first, autumn)
+    assert [[request.theme for request in batch] for batch in poet.batches] == [["月"], ["秋"]]
+
+
+async def test_closing_finishes_what_runs_and_refuses_the_rest(inference: Inference, poet: FakePoet) -> None:
+    first = await _occupied(inference, poet)
+    waiting = inference.submit(PoemRequest())
+    closing = asyncio.create_task(inference.close())
+    await asyncio.sleep(0)
+    with pytest.raises(ClosingError):
+        inference.submit(PoemRequest())
+    poet.gate.set()
+    await closing
+    assert (await first).theme == "月"
+    with pytest.raises(ClosingError):
+        await waiting
+
+
+async def test_poet_that_cannot_be_loaded_says_so() -> None:
+    def load() -> FakePoet:
+        raise CheckpointError("There is no version of the poet.")
+
+    with pytest.raises(CheckpointError):
+        async with Inference(load, queue_size=1, max_batch=1):
+            pass

@@ -1,0 +1,169 @@
+"""`python -m bot` as a person starts it: which door opens, and how it ends."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import poetgen
+from bot.__main__ import set_up_logging
+from bot.settings import Settings
+from tests.bot.conftest import Rows
+
+ROOT = Path(__file__).parents[2]
+TOKEN = "MTIzNDU2Nzg5MDEyMzQ1Njc4.GabcDE.abcdefghijklmnopqrstuvwxyz0123456789AB"
+RELEASE = Path(poetgen.__file__).parent / "release"
+needs_release = pytest.mark.skipif(not any(RELEASE.glob("*.safetensors")), reason="no release is shipped yet")
+
+# The bot as it is, with the tests' poet in the place of the model: it starts at once.
+_WITH_FAKE_POET = """
+import sys, bot.__main__ as program
+from tests.bot.conftest import FakePoet
+program.load_poet = lambda home, num_threads: FakePoet()
+sys.exit(program.main())
+"""
+
+
+def _environment(**values: str) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if key.lower() not in Settings.model_fields}
+    return kept | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"} | values
+
+
+def _start(tmp_path: Path, *command: str, **values: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, *command],
+        cwd=tmp_path,
+        env=_environment(**values),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def _refusal(tmp_path: Path, stdin: int | None = subprocess.DEVNULL, **values: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "bot"],
+        cwd=tmp_path,
+        env=_environment(**values),
+        stdin=stdin,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    return done.stderr
+
+
+def test_without_token_and_input_one_sentence(tmp_path: Path) -> None:
+    assert "There is no DISCORD_TOKEN and nobody to type" in _refusal(tmp_path)
+    assert list(tmp_path.iterdir()) == [], "nothing half written"
+
+
+def test_with_closed_input_one_sentence(tmp_path: Path) -> None:
+    code = f"import os, sys; os.close(0); os.execv({sys.executable!r}, [{sys.executable!r}, '-m', 'bot'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=_environment(), capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 2
+    assert "There is no DISCORD_TOKEN" in done.stderr
+
+
+def test_placeholder_for_a_token_one_sentence(tmp_path: Path) -> None:
+    assert "DISCORD_TOKEN is not a bot token" in _refusal(tmp_path, DISCORD_TOKEN="your-token-here")
+
+
+def test_unusable_database_one_sentence(tmp_path: Path) -> None:
+    assert "cannot be opened" in _refusal(tmp_path, DISCORD_TOKEN=TOKEN, DATABASE_URL=f"sqlite+aiosqlite:///{tmp_path}")
+
+
+def test_missing_poet_one_sentence(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "current.json").write_text('{"promoted": ["gone"]}', encoding="utf-8")
+    assert "There is no version" in _refusal(tmp_path, DISCORD_TOKEN=TOKEN, POETGEN_HOME=str(home))
+
+
+def test_piped_commands_are_answered_and_kept(tmp_path: Path) -> None:
+    program = _start(tmp_path, "-c", _WITH_FAKE_POET)
+    typed = "/poem form:qijue theme:秋夜\n/sonnet\n/rate up"  # the last line without its end, then the input ends
+    said, complained = program.communicate(typed.encode(), timeout=30)
+    assert program.returncode == 0, complained.decode()
+    assert "一道残阳铺水中，半江瑟瑟半江红。" in said.decode()
+    assert "There is no command /sonnet" in said.decode()
+    rows = Rows(tmp_path / "data" / "yin.db")
+    assert rows("SELECT theme FROM poems") == [("秋夜",)]
+    assert rows.votes() == [(1, 0, 1)]
+
+
+def test_bytes_that_are_no_text_are_answered(tmp_path: Path) -> None:
+    program = _start(tmp_path, "-c", _WITH_FAKE_POET)
+    said, complained = program.communicate(b"/poem theme:\xff\xfe\n/poem theme:\xe7\xa7\x8b\n", timeout=30)
+    assert program.returncode == 0, complained.decode()
+    assert "does not know" in said.decode()
+    assert Rows(tmp_path / "data" / "yin.db")("SELECT theme FROM poems") == [("秋",)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_ends_it_cleanly(tmp_path: Path, number: signal.Signals) -> None:
+    program = _start(tmp_path, "-c", _WITH_FAKE_POET)
+    assert program.stdin is not None
+    assert program.stdout is not None
+    assert b"Yin" in program.stdout.readline()
+    program.stdin.write("/poem theme:秋夜\n".encode())
+    program.stdin.flush()
+    while b"seed" not in program.stdout.readline():
+        pass
+    started = time.monotonic()
+    program.send_signal(number)
+    _, complained = program.communicate(timeout=10)
+    assert program.returncode == 0, complained.decode()
+    assert complained == b""
+    assert time.monotonic() - started < 5
+    assert not (tmp_path / "data" / "yin.db-wal").exists(), "the database was closed"
+
+
+def test_reader_that_goes_away_ends_it_quietly(tmp_path: Path) -> None:
+    program = _start(tmp_path, "-c", _WITH_FAKE_POET)
+    assert program.stdout is not None
+    program.stdout.readline()
+    program.stdout.close()
+    program.stdout = None
+    _, complained = program.communicate(b"/poem\n/poem\n", timeout=30)
+    assert program.returncode == 0
+    assert complained == b""
+
+
+def test_token_never_reaches_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    try:
+        set_up_logging(Settings(_env_file=None, discord_token=TOKEN))
+        try:
+            raise RuntimeError(f"Authorization: Bot {TOKEN}")
+        except RuntimeError:
+            logging.getLogger("anything").exception("the header was %s", TOKEN)
+    finally:
+        root.handlers[:], root.level = before
+    logged = capsys.readouterr().err
+    assert "the header was [token]" in logged
+    assert "Authorization" in logged
+    assert TOKEN not in logged
+
+
+@needs_release
+def test_shipped_poet_writes_in_the_console(tmp_path: Path) -> None:
+    program = _start(tmp_path, "-m", "bot", POETGEN_HOME=str(tmp_path / "home"))
+    said, complained = program.communicate("/poem form:qijue theme:秋夜\n/rate up\n/quit\n".encode(), timeout=120)
+    assert program.returncode == 0, complained.decode()
+    rows = Rows(tmp_path / "data" / "yin.db")
+    [(text,)] = rows("SELECT text FROM poems")
+    assert [len(line) for line in str(text).splitlines()] == [7] * 4
+    assert said.decode().count("。") == 2
+    assert rows.votes() == [(1, 0, 1)]
