@@ -12,7 +12,7 @@ another poem, another poem's theme), which only sense can tell.
 """
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -22,10 +22,11 @@ from torch import Tensor
 from poetgen.dataset import Dataset, FormData, minibatches, shares_of
 from poetgen.discriminator import Discriminator, DiscriminatorConfig
 from poetgen.drafting import Drafter
+from poetgen.errors import TrainingError
 from poetgen.generator import Generator
 from poetgen.likelihood import sequence_nll
 from poetgen.metrics import auc
-from poetgen.poem import PoemRequest
+from poetgen.poem import DEFAULT_TEMPERATURE, FORMS, Form, PoemRequest
 from poetgen.sampling import MIN_RHYME_CHARS, Constraints, Sample, sample
 from poetgen.training.losses import discriminator_loss, masked_kl, masked_log_probs, policy_loss
 from poetgen.training.pretrain import PretrainConfig, conditions_of, hidden_conditions, validation_nll
@@ -44,9 +45,10 @@ class AdversarialConfig:
         warmup_share, settle_share: Parts of the budget in which only the discriminator learns, before and after.
         kl_weight: Of the KL to the pretrained generator, in nats of reward.
         real_weight: Of the likelihood of real poems beside the reward.
-        replay_share: Of a batch's fakes, how many are old ones.
-        composed_share: Of a batch's fakes, how many are real poems made senseless.
-        temperature: At which fakes are drawn; the policy gradient is exact at 1.
+        replayed_batches: Steps of the discriminator on old fakes, before each on fresh ones.
+        composed_share: How many real poems made senseless join a batch's fakes, as a share of it.
+        temperature: At which fakes are drawn. The policy that is trained is the generator as it writes, at this
+            temperature, and the discriminator gets to know that one.
     """
 
     reward: str = "logit"
@@ -57,11 +59,11 @@ class AdversarialConfig:
     generator_rate: float = 2e-5
     kl_weight: float = 0.1
     real_weight: float = 0.2
-    replay_share: float = 0.25
+    replayed_batches: int = 2
     composed_share: float = 0.25
     label: float = 0.9
     clip_norm: float = 1.0
-    temperature: float = 1.0
+    temperature: float = DEFAULT_TEMPERATURE
     input_dim: int = 96
     num_filters: int = 64
     hidden_dim: int = 192
@@ -160,6 +162,7 @@ def adversarial(
         quiet: No progress bar.
 
     Raises:
+        TrainingError: There is no regulated poem to train against.
         KeyboardInterrupt: Stopped by the user, after saving.
     """
     torch.manual_seed(seed)
@@ -194,18 +197,29 @@ def adversarial(
     )
     fakes = Fakes(drafter, constraints)
     extra = {"config": asdict(config), "seed": seed, "discriminator_only": discriminator_only}
-    batches = _equal_batches(real, config.poems_per_batch, rng)
-    replay: list[tuple[FormData, Tensor, Tensor]] = []
+    names = [name for name, data in real.items() if len(data)]
+    if not names:
+        raise TrainingError("The prepared corpus holds no regulated poem to train against. Prepare a larger one.")
+    weights = np.array([len(real[name]) * FORMS[name].num_chars for name in names], np.float64)
+    size = config.poems_per_batch
+    batches = {name: minibatches({name: real[name]}, size * FORMS[name].num_chars, rng) for name in names}
+    table = generator.embedding.weight.detach()
+    replay: list[_Batch] = []
     average: dict[str, float] = {}
     for used, bar in run.steps(minutes, lambda: run.save(modules, optimizers, extra), quiet=quiet):
-        batch = next(batches)
+        name = names[int(rng.choice(len(names), p=weights / weights.sum()))]
+        batch = next(batches[name])
         follows = not discriminator_only and config.warmup_share <= used < 1 - config.settle_share
         generator.eval()
         drawn = fakes.draw(generator, batch, rng, keep_masks=follows)
-        values = _discriminator_step(
-            discriminator, discriminator_optimizer, generator, batch, drawn, replay, config, rng
-        )
-        _remember(replay, batch, drawn, rng)
+        fresh = _Batch(batch.form, drawn.ids, drawn.conditions.themes)
+        values: dict[str, float] = {}
+        # Old fakes are cheap, and keep the discriminator from forgetting what the generator used to do wrong.
+        old = [replay[int(rng.integers(len(replay)))] for _ in range(config.replayed_batches if replay else 0)]
+        for item in [*old, fresh]:
+            rivals = next(batches[item.form.name])
+            values = _discriminator_step(discriminator, discriminator_optimizer, table, rivals, item, config, rng)
+        replay = [*replay[-_REPLAY_BATCHES + 1 :], fresh]
         if follows:
             values |= _generator_step(
                 generator, generator_optimizer, reference, discriminator, batch, drawn, config, rng
@@ -223,63 +237,46 @@ def adversarial(
     return discriminator.eval()
 
 
-def _equal_batches(data: Mapping[str, FormData], poems: int, rng: np.random.Generator) -> Iterator[FormData]:
-    """Batches of `poems` poems, the forms drawn as often as they have characters."""
-    for batch in minibatches(data, poems * 56, rng):
-        yield batch.take(slice(poems))
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Fakes of one form: [B, T] ids, [B, K] themes."""
+
+    form: Form
+    ids: Tensor
+    themes: Tensor
 
 
 def _discriminator_step(
     discriminator: Discriminator,
     optimizer: torch.optim.Optimizer,
-    generator: Generator,
-    batch: FormData,
-    drawn: Sample,
-    replay: Sequence[tuple[FormData, Tensor, Tensor]],
+    table: Tensor,
+    real: FormData,
+    fakes: _Batch,
     config: AdversarialConfig,
     rng: np.random.Generator,
 ) -> dict[str, float]:
-    table = generator.embedding.weight.detach()
-    real = conditions_of(batch, table.device)
+    known = conditions_of(real, table.device)
     # Half of the fakes have no theme; so have half of the real poems.
-    real_themes = real.themes.masked_fill(torch.from_numpy(rng.random(len(batch)) < 0.5)[:, None].to(table.device), 0)
-    fake_ids, fake_themes = [drawn.ids], [drawn.conditions.themes]
-    composed = batch.take(slice(max(1, int(len(batch) * config.composed_share))))
-    ids, themes = make_senseless(composed, rng)
-    fake_ids.append(ids.to(table.device))
-    fake_themes.append(themes.to(table.device))
-    old = [item for item in replay if item[0].form is batch.form]
-    if old:
-        _, ids, themes = old[int(rng.integers(len(old)))]
-        count = max(1, int(len(batch) * config.replay_share))
-        fake_ids.append(ids[:count])
-        fake_themes.append(themes[:count])
+    real_themes = known.themes.masked_fill(torch.from_numpy(rng.random(len(real)) < 0.5)[:, None].to(table.device), 0)
+    composed_ids, composed_themes = make_senseless(real.take(slice(int(len(real) * config.composed_share))), rng)
+    fake_ids = torch.cat([fakes.ids, composed_ids.to(table.device)])
+    fake_themes = _stack_themes([fakes.themes, composed_themes.to(table.device)])
     discriminator.train()
-    real_ids = torch.from_numpy(batch.ids).long().to(table.device)
-    real_logits = discriminator(real_ids, batch.form, real_themes, table)
-    fake_logits = discriminator(torch.cat(fake_ids), batch.form, _stack_themes(fake_themes), table)
+    real_ids = torch.from_numpy(real.ids).long().to(table.device)
+    real_logits = discriminator(real_ids, real.form, real_themes, table)
+    fake_logits = discriminator(fake_ids, real.form, fake_themes, table)
     loss = discriminator_loss(real_logits, fake_logits, config.label)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(discriminator.parameters(), config.clip_norm)
     optimizer.step()
-    right = torch.cat([real_logits > 0, fake_logits[: len(drawn.ids)] < 0]).float().mean()
+    right = torch.cat([real_logits > 0, fake_logits[: len(fakes.ids)] < 0]).float().mean()
     return {"d_loss": float(loss.detach()), "d_right": float(right)}
 
 
 def _stack_themes(themes: Sequence[Tensor]) -> Tensor:
     longest = max(block.shape[1] for block in themes)
     return torch.cat([torch.nn.functional.pad(block, (0, longest - block.shape[1])) for block in themes])
-
-
-def _remember(
-    replay: list[tuple[FormData, Tensor, Tensor]], batch: FormData, drawn: Sample, rng: np.random.Generator
-) -> None:
-    item = (batch.take(slice(0)), drawn.ids, drawn.conditions.themes)
-    if len(replay) < _REPLAY_BATCHES:
-        replay.append(item)
-    else:
-        replay[int(rng.integers(len(replay)))] = item
 
 
 def _generator_step(
@@ -295,20 +292,24 @@ def _generator_step(
     assert drawn.masks is not None
     discriminator.eval()
     table = generator.embedding.weight.detach()
-    with torch.no_grad():
-        rewards = REWARDS[config.reward](discriminator(drawn.ids, batch.form, drawn.conditions.themes, table))
-        anchor = masked_log_probs(reference(drawn.ids, drawn.conditions, drawn.noise), drawn.masks)
-    log_probs = masked_log_probs(generator(drawn.ids, drawn.conditions, drawn.noise), drawn.masks)
-    chosen = log_probs.gather(2, drawn.ids[:, :, None])[:, :, 0].sum(dim=1)
-    divergence = masked_kl(log_probs, anchor).mean()
-    loss = policy_loss(chosen, leave_one_out_advantage(rewards)) + config.kl_weight * divergence
-    # Real poems beside the reward, so that what the discriminator does not look at is not forgotten.
     real_ids = torch.from_numpy(batch.ids).long().to(table.device)
     conditions = hidden_conditions(batch, PretrainConfig(), rng, table.device)
     with torch.no_grad():
+        rewards = REWARDS[config.reward](discriminator(drawn.ids, batch.form, drawn.conditions.themes, table))
         mean, log_variance = generator.encode(real_ids)
         noise = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
-    real_nll = sequence_nll(generator(real_ids, conditions, noise), real_ids).sum(dim=1).mean()
+    with torch.autocast(table.device.type, dtype=torch.bfloat16):
+        with torch.no_grad():
+            anchor_logits = reference(drawn.ids, drawn.conditions, drawn.noise)
+        logits = generator(drawn.ids, drawn.conditions, drawn.noise)
+        # Real poems beside the reward, so that what the discriminator does not look at is not forgotten.
+        real_logits = generator(real_ids, conditions, noise)
+    anchor = masked_log_probs(anchor_logits.float() / config.temperature, drawn.masks)
+    log_probs = masked_log_probs(logits.float() / config.temperature, drawn.masks)
+    chosen = log_probs.gather(2, drawn.ids[:, :, None])[:, :, 0].sum(dim=1)
+    divergence = masked_kl(log_probs, anchor).mean()
+    loss = policy_loss(chosen, leave_one_out_advantage(rewards)) + config.kl_weight * divergence
+    real_nll = sequence_nll(real_logits, real_ids).sum(dim=1).mean()
     (loss + config.real_weight * real_nll).backward()
     norm = torch.nn.utils.clip_grad_norm_([p for p in generator.parameters() if p.requires_grad], config.clip_norm)
     if torch.isfinite(norm):

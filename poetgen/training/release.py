@@ -10,10 +10,9 @@ from poetgen.discriminator import Discriminator
 from poetgen.generator import Generator
 from poetgen.likelihood import IMPORTANCE_SAMPLES
 from poetgen.metrics import NgramModel
+from poetgen.poem import DEFAULT_TEMPERATURE
 from poetgen.registry import Registry
 from poetgen.training.pretrain import validation_nll
-
-DEFAULT_TEMPERATURE = 0.8
 
 
 def assemble(

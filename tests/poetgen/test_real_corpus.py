@@ -64,7 +64,9 @@ def test_finds_both_readings_where_there_are_two(phonology: Phonology) -> None:
 
 
 def test_finds_the_rhyme_groups_of_well_known_characters(phonology: Phonology) -> None:
-    found = {group: "".join(char for char in members if phonology.rhyme(char) == group) for group, members in RHYMES.items()}
+    found = {
+        group: "".join(char for char in members if phonology.rhyme(char) == group) for group, members in RHYMES.items()
+    }
     assert found == dict(RHYMES)
 
 
