@@ -89,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
             stage.add_argument("--generator", type=Path, required=True, help="folder of the pretraining run")
             stage.add_argument("--reward", choices=("probability", "logit"), default="logit")
             stage.add_argument("--discriminator-only", action="store_true", help="leave the generator as pretrained")
+            stage.add_argument("--measured-poems", type=int, default=250, help="of each form, for the figures")
             stage.add_argument("--promote", action="store_true", help="use the new version from now on")
 
     write = verbs.add_parser("write", help="write poems")
@@ -188,12 +189,11 @@ def _adversarial(options: argparse.Namespace) -> int:
         resume=options.resume,
         discriminator_only=options.discriminator_only,
     )
-    figures = {"nats_per_char": release.likelihoods(dataset, generator)}
     recipes = {"pretrain": recipe, "adversarial": run.state()}
     registry = _registry()
-    name = release.register(
-        release.assemble(dataset, generator, discriminator, figures=figures, recipe=recipes), registry
-    )
+    model = release.assemble(dataset, generator.cpu(), discriminator.cpu(), recipes)
+    print("Measuring ...", file=sys.stderr)
+    name = release.register(release.with_figures(model, dataset, options.measured_poems), registry)
     if options.promote:
         registry.promote(name)
     print(

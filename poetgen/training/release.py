@@ -2,23 +2,29 @@
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
 
 from poetgen.checkpoint import Model, save_model
 from poetgen.dataset import Dataset, shares_of
 from poetgen.discriminator import Discriminator
-from poetgen.generator import Generator
-from poetgen.likelihood import IMPORTANCE_SAMPLES
-from poetgen.metrics import NgramModel
-from poetgen.poem import DEFAULT_TEMPERATURE
+from poetgen.generator import Conditions, Generator
+from poetgen.likelihood import IMPORTANCE_SAMPLES, sequence_nll
+from poetgen.metrics import NgramModel, distinct_pairs
+from poetgen.poem import DEFAULT_TEMPERATURE, PoemRequest
+from poetgen.poet import Poet
 from poetgen.registry import Registry
 from poetgen.training.pretrain import validation_nll
 
 
 def assemble(
-    dataset: Dataset, generator: Generator, discriminator: Discriminator, **about: Mapping[str, object]
+    dataset: Dataset, generator: Generator, discriminator: Discriminator, recipe: Mapping[str, object]
 ) -> Model:
-    """All parts of a version; `about` are the fields `figures` and `recipe` of `Model`."""
+    """All parts of a version; `recipe` says how the networks were trained."""
     return Model(
         dataset.vocabulary,
         dataset.phonology,
@@ -27,7 +33,7 @@ def assemble(
         discriminator,
         shares_of(dataset.train),
         DEFAULT_TEMPERATURE,
-        **about,  # type: ignore[arg-type]  # a mapping of mappings; mypy cannot match it to the two fields
+        recipe=recipe,
     )
 
 
@@ -42,16 +48,93 @@ def register(model: Model, registry: Registry) -> str:
         return registry.register(Path(folder))
 
 
-def likelihoods(dataset: Dataset, generator: Generator, limit: int = 250) -> dict[str, float]:
+def with_figures(model: Model, dataset: Dataset, poems: int = 250) -> Model:
+    """The model, measured.
+
+    Args:
+        model: A version.
+        dataset: What it was trained on, and the validation poems.
+        poems: How many poems of each form to read, people's and its own.
+    """
+    figures = {
+        "nats_per_char": likelihoods(dataset, model.generator, poems),
+        "noise": noise_figures(dataset, model.generator, poems),
+        "samples": sample_figures(model, dataset, poems),
+    }
+    return replace(model, figures=figures)
+
+
+def likelihoods(dataset: Dataset, generator: Generator, poems: int) -> dict[str, float]:
     """Nats per character on validation poems, beside n-grams that learned from all of the training poems.
 
-    The generator's is a bound, unmasked, nothing told, on the first `limit` poems of each form, weighted as the forms
+    The generator's is a bound, unmasked, nothing told, on the first `poems` poems of each form, weighted as the forms
     are in the validation set. Characters too rare for the vocabulary are one kind to all models.
     """
-    found = {"generator": validation_nll(generator, dataset.validation, samples=IMPORTANCE_SAMPLES, limit=limit)["all"]}
+    found = {
+        "generator": validation_nll(generator, dataset.validation, samples=IMPORTANCE_SAMPLES, limit=poems)["all"],
+        "generator, told theme, plan, pattern and rhyme": validation_nll(
+            generator, dataset.validation, samples=IMPORTANCE_SAMPLES, limit=poems, known=True
+        )["all"],
+    }
     held_out = [data.ids for data in dataset.validation.values() if len(data)]
     for order, name in ((1, "unigram"), (2, "bigram"), (3, "trigram")):
         model = NgramModel([data.ids for data in dataset.train.values()], order, len(dataset.vocabulary))
         nats = -sum(float(model.log_probs(ids).sum()) for ids in held_out)
         found[name] = nats / max(1, sum(ids.size for ids in held_out))
-    return {name: round(value, 4) for name, value in found.items()}
+    return _rounded(found)
+
+
+@torch.no_grad()
+def noise_figures(dataset: Dataset, generator: Generator, poems: int) -> dict[str, float]:
+    """Nats per character on validation poems with z drawn for the poem itself, for another poem, and from the prior."""
+    generator.eval()
+    totals = {"own": 0.0, "another's": 0.0, "prior": 0.0}
+    chars = 0
+    torch.manual_seed(0)
+    for data in dataset.validation.values():
+        ids = torch.from_numpy(data.ids[:poems]).long()
+        if not len(ids):
+            continue
+        mean, log_variance = generator.encode(ids)
+        own = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
+        conditions = Conditions.none(data.form, len(ids))
+        for name, noise in (("own", own), ("another's", own.roll(1, 0)), ("prior", torch.randn_like(own))):
+            totals[name] += float(sequence_nll(generator(ids, conditions, noise), ids).sum())
+        chars += ids.numel()
+    return _rounded({name: nats / max(1, chars) for name, nats in totals.items()})
+
+
+def sample_figures(model: Model, dataset: Dataset, poems: int) -> dict[str, dict[str, float]]:
+    """Of poems written by default settings without a theme: rules kept, distinct pairs and copied lines, by form.
+
+    Pairs and lines stand beside those of as many validation poems by people.
+    """
+    poet = Poet("", model)
+    found: dict[str, dict[str, float]] = {}
+    for name, data in dataset.validation.items():
+        written = poet.compose([PoemRequest(data.form)] * poems)
+        ours = [composition.poem.lines for composition in written]
+        length = data.form.line_lengths[0]
+        texts = [dataset.vocabulary.decode(row) for row in data.ids[:poems]]
+        theirs = [[text[start : start + length] for start in range(0, len(text), length)] for text in texts]
+        our_ids = np.array([dataset.vocabulary.encode(composition.poem.text) for composition in written], np.int32)
+        known = {line.tobytes() for line in dataset.train[name].ids.reshape(-1, length)}
+        found[name] = _rounded(
+            {
+                "regulated": sum(not composition.problems for composition in written) / poems,
+                "distinct pairs": distinct_pairs(ours),
+                "distinct pairs, people": distinct_pairs(theirs),
+                "copied lines": _copied(our_ids, length, known),
+                "copied lines, people": _copied(data.ids[:poems], length, known),
+            }
+        )
+    return found
+
+
+def _copied(ids: npt.NDArray[np.int32], length: int, known: set[bytes]) -> float:
+    lines = ids.reshape(-1, length)
+    return sum(line.tobytes() in known for line in lines) / max(1, len(lines))
+
+
+def _rounded(figures: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in figures.items()}

@@ -78,10 +78,9 @@ def home(tmp_path_factory: pytest.TempPathFactory, dataset: Dataset, pretraining
     discriminator = adversarial.adversarial(
         dataset, generator, run, adversarial.PRESETS["tiny"], minutes=0.06, quiet=True
     )
-    figures = {"nats_per_char": release.likelihoods(dataset, generator, limit=4)}
     registry = Registry(folder)
-    model = release.assemble(dataset, generator, discriminator, figures=figures, recipe={"pretrain": recipe})
-    registry.promote(release.register(model, registry))
+    model = release.assemble(dataset, generator, discriminator, {"pretrain": recipe})
+    registry.promote(release.register(release.with_figures(model, dataset, poems=8), registry))
     return folder
 
 

@@ -28,7 +28,9 @@ def test_from_a_corpus_to_a_poem(
     assert "regulated" in capsys.readouterr().out
     tiny = ["--data", data, "--preset", "tiny", "--minutes", "0.02", "--threads", "1"]
     assert main(["pretrain", *tiny, "--out", first]) == 0
-    assert main(["adversarial", *tiny, "--generator", first, "--out", second, "--promote"]) == 0
+    assert (
+        main(["adversarial", *tiny, "--generator", first, "--out", second, "--promote", "--measured-poems", "8"]) == 0
+    )
     name = re.search(r"Registered as (\w+)", capsys.readouterr().out)
     assert name is not None
     assert main(["write", "--form", "wulv", "--count", "5", "--candidates", "2", "--json"]) == 0
@@ -36,8 +38,10 @@ def test_from_a_corpus_to_a_poem(
     assert [poem["version"] for poem in poems] == [name[1]] * 5
     assert all(poem["check"] == {"passed": True, "problems": []} for poem in poems)
     assert main(["versions", "show", name[1]]) == 0
-    figures = json.loads(capsys.readouterr().out)["figures"]["nats_per_char"]
-    assert set(figures) == {"generator", "unigram", "bigram", "trigram"}
+    figures = json.loads(capsys.readouterr().out)["figures"]
+    assert {"generator", "unigram", "bigram", "trigram"} <= set(figures["nats_per_char"])
+    assert figures["noise"].keys() == {"own", "another's", "prior"}
+    assert all(of_form["regulated"] == 1 for of_form in figures["samples"].values())
 
 
 def test_write_gives_every_field_and_replays(capsys: pytest.CaptureFixture[str]) -> None:
