@@ -131,8 +131,10 @@ class Phonology:
         index = self._index.get(char)
         if index is None:
             return ()
-        order = np.argsort(-self.rhyme_counts[index], kind="stable")
-        return tuple(RHYME_GROUPS[group] for group in order if self._sure_rhymes[index, group])
+        groups = np.flatnonzero(self._sure_rhymes[index])
+        return tuple(
+            RHYME_GROUPS[group] for group in sorted(groups, key=lambda group: -self.rhyme_counts[index, group])
+        )
 
     def rhyme(self, char: str) -> str | None:
         """The likeliest rhyme group, sure or not; None where nothing is known of it as a level rhyme."""

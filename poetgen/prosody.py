@@ -10,6 +10,7 @@ Lines of seven put two characters before the core, the first free, the second op
 is named by its first four lines; a longer one goes on in the way that its second couplet leads to.
 """
 
+import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -118,19 +119,39 @@ def check(poem: Poem, phonology: Phonology) -> Report:
         message = f"A regulated poem has 4 or 8 lines of 5 or 7 characters each; this has lines of {shape}."
         return Report("", None, (Problem("form", -1, -1, message),))
     tones = [[phonology.possible_tones(char) for char in line] for line in poem.lines]
-    candidates = [(_tone_problems(pattern, poem, tones), pattern) for pattern in PATTERNS]
-    problems, pattern = min(candidates, key=lambda found: len(found[0]))
+    problems, pattern = _nearest_pattern(poem, tones)
     rhyme, rhyme_problems = _rhyme_problems(poem, pattern, phonology)
     return Report(pattern, rhyme, tuple(problems + rhyme_problems))
 
 
-def _tone_problems(pattern: str, poem: Poem, tones: Sequence[Sequence[str]]) -> list[Problem]:
-    types = pattern_lines(pattern, len(poem.lines))
-    problems: list[Problem] = []
-    for number, (line_type, heard) in enumerate(zip(types, tones, strict=True)):
-        if not _line_fits(line_type, heard, tones[number + 1] if number + 1 < len(tones) else None):
-            problems += _line_problems(number, line_type, poem.lines[number], heard)
-    return problems
+def _nearest_pattern(poem: Poem, tones: Sequence[Sequence[str]]) -> tuple[list[Problem], str]:
+    """The pattern that fewest lines break, with what is broken."""
+
+    @functools.cache
+    def fits(number: int, line_type: str) -> bool:
+        return _line_fits(line_type, tones[number], tones[number + 1] if number + 1 < len(tones) else None)
+
+    num_lines = len(poem.lines)
+    broken = {
+        pattern: [
+            (number, kind) for number, kind in enumerate(pattern_lines(pattern, num_lines)) if not fits(number, kind)
+        ]
+        for pattern in PATTERNS
+    }
+    fewest = min(map(len, broken.values()))
+    candidates = [
+        (
+            [
+                item
+                for number, kind in lines
+                for item in _line_problems(number, kind, poem.lines[number], tones[number])
+            ],
+            pattern,
+        )
+        for pattern, lines in broken.items()
+        if len(lines) == fewest
+    ]
+    return min(candidates, key=lambda found: len(found[0]))
 
 
 def _line_problems(number: int, line_type: str, line: str, heard: Sequence[str]) -> list[Problem]:
