@@ -7,8 +7,9 @@ import re
 import unicodedata
 from collections.abc import Mapping
 
-from poetgen.poem import FORMS, Composition, Script, punctuated
+from poetgen.poem import FORMS, Composition, Script
 from poetgen.script import show
+from poetgen.text import couplets
 
 DEFAULT_LANGUAGE = "en"
 
@@ -74,18 +75,15 @@ def poem_card(composition: Composition, script: Script, language: str = DEFAULT_
     """A poem as a Discord message: title, couplets, and small below them what it is and how to have it again."""
     title = escaped(show(composition.poem.title, script))
     about = escaped(_about(composition, script, language))
-    return "\n".join((f"**{title}**", *_couplets(composition, script), f"-# {about}"))
+    return "\n".join((f"**{title}**", *couplets(composition.poem.lines, script), f"-# {about}"))
 
 
 def poem_page(composition: Composition, script: Script, language: str = DEFAULT_LANGUAGE) -> str:
     """A poem as a terminal shows it."""
     title = show(composition.poem.title, script)
-    return "\n".join(("", title, "", *_couplets(composition, script), "", _about(composition, script, language)))
-
-
-def _couplets(composition: Composition, script: Script) -> list[str]:
-    lines = [show(line, script) for line in punctuated(composition.poem.lines)]
-    return ["".join(lines[start : start + 2]) for start in range(0, len(lines), 2)]
+    return "\n".join(
+        ("", title, "", *couplets(composition.poem.lines, script), "", _about(composition, script, language))
+    )
 
 
 def _about(composition: Composition, script: Script, language: str) -> str:

@@ -6,7 +6,6 @@ Knows no stage's insides. What needs no torch imports none.
 import argparse
 import json
 import os
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,8 +21,6 @@ from poetgen.poem import (
     FORMS,
     SCRIPTS,
     Composition,
-    Form,
-    Poem,
     PoemRequest,
     Script,
     form_named,
@@ -31,10 +28,10 @@ from poetgen.poem import (
 )
 from poetgen.record import load_phonology
 from poetgen.registry import Registry
+from poetgen.text import couplets, parse_poem
 
 _EXIT_INPUT = 2
 _EXIT_INTERRUPTED = 130
-_PUNCTUATION = re.compile(r"[，。！？；、,.!?;：:\s]+")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -139,9 +136,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _registry() -> Registry:
+def _home() -> Path | None:
     home = os.environ.get("POETGEN_HOME")
-    return Registry(Path(home) if home else None)
+    return Path(home) if home else None
+
+
+def _registry() -> Registry:
+    return Registry(_home())
 
 
 def _prepare(options: argparse.Namespace) -> int:
@@ -219,7 +220,7 @@ def _write(options: argparse.Namespace) -> int:
     )
     from poetgen.poet import Poet
 
-    poet = Poet.load(Path(os.environ["POETGEN_HOME"]) if os.environ.get("POETGEN_HOME") else None, options.version)
+    poet = Poet.load(_home(), options.version)
     request = poet.check(request)
     total = options.count * (1 if options.seed is not None else options.candidates)
     with tqdm(total=total, unit="draft", desc="writing", disable=options.count == 1 or not sys.stderr.isatty()) as bar:
@@ -257,32 +258,11 @@ def _as_json(composition: Composition, shown_in: Script) -> dict[str, object]:
 def _as_text(composition: Composition, shown_in: Script) -> str:
     poem = composition.poem
     assert poem.form is not None
-    lines = [script.show(line, shown_in) for line in punctuated(poem.lines)]
-    couplets = ["".join(lines[start : start + 2]) for start in range(0, len(lines), 2)]
     heading = script.show(f"《{poem.title}》  {poem.form.hanzi} · {composition.rhyme}韻", shown_in)
     notes = [f"  ! {problem}" for problem in composition.problems]
-    return "\n".join([heading, *couplets, f"seed {composition.seed} · version {composition.version}", *notes])
-
-
-def parse_poem(text: str) -> Poem:
-    """A poem as a person types it: lines end at punctuation or a line break.
-
-    Raises:
-        RequestError: It is empty or holds something other than Chinese characters.
-    """
-    lines = tuple(script.to_traditional(line) for line in _PUNCTUATION.split(text) if line)
-    if not lines:
-        raise RequestError("Give a poem: its lines, with punctuation or line breaks between them.")
-    for line in lines:
-        if not script.is_hanzi(line):
-            raise RequestError(f"{line!r} is not Chinese characters only. Give the poem's lines and nothing else.")
-    return Poem(lines, form_of(lines))
-
-
-def form_of(lines: Sequence[str]) -> Form | None:
-    """The form whose line lengths these are, if any."""
-    lengths = tuple(map(len, lines))
-    return next((form for form in FORMS.values() if form.line_lengths == lengths), None)
+    return "\n".join(
+        [heading, *couplets(poem.lines, shown_in), f"seed {composition.seed} · version {composition.version}", *notes]
+    )
 
 
 def _current_phonology(version: str | None = None) -> Phonology:
@@ -328,7 +308,7 @@ def _score(options: argparse.Namespace) -> int:
     rows = _read_rows(options.file)
     from poetgen.poet import Poet
 
-    poet = Poet.load(Path(os.environ["POETGEN_HOME"]) if os.environ.get("POETGEN_HOME") else None, options.version)
+    poet = Poet.load(_home(), options.version)
     poems = []
     for number, row in enumerate(rows, start=1):
         lines = row.get("traditional") or row.get("lines")

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from poetgen import script
 from poetgen.errors import CorpusError
-from poetgen.poem import FORMS, Form, Poem
+from poetgen.poem import FORMS, FORMS_BY_LENGTHS, Form, Poem
 
 # In this order: of two versions of one poem the earlier file's is kept.
 _SOURCES = (("唐", "全唐詩", "poet.tang.*.json"), ("宋", "全宋詩", "poet.song.*.json"), ("唐", "補錄", "唐诗补录.json"))
@@ -31,8 +31,6 @@ _LACUNA = re.compile(r"[□○●〇◇…]")
 VALIDATION_SHARE = 0.04
 # Stock lines chain poems into one huge cluster; a cluster above this size is training, whatever its hash says.
 _MAX_VALIDATION_CLUSTER = 20
-
-_FORM_BY_LENGTHS = {form.line_lengths: form for form in FORMS.values()}
 
 
 @dataclass(slots=True)
@@ -110,7 +108,7 @@ def _clean_poem(entry: dict[str, object], dynasty: str) -> Poem | str:
     if _BRACKETS.search(text):
         return "broken brackets or composed character"
     lines = tuple(line for line in _LINE_END.split(script.fold(text)) if line)
-    form = _FORM_BY_LENGTHS.get(tuple(map(len, lines)))
+    form = FORMS_BY_LENGTHS.get(tuple(map(len, lines)))
     if form is None:
         return "another form"
     if not all(map(script.is_hanzi, lines)):

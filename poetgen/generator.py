@@ -172,6 +172,16 @@ class Generator(nn.Module):
         hidden, cell = self.initial_state(noise).chunk(2, dim=-1)
         return torch.tanh(hidden), cell
 
+    def step(self, inputs: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """(h, c), each [B, H], one character on; the LSTM of `features`, without what a whole sequence needs.
+
+        Args:
+            inputs: [B, 2E + C].
+            state: As `start` or `step` returns it.
+        """
+        hidden, cell = torch.lstm_cell(inputs, state, *self.lstm.all_weights[0])
+        return hidden, cell
+
     def features(self, ids: Tensor, conditions: Conditions, noise: Tensor, word_dropout: float = 0.0) -> Tensor:
         """[B, T, E] what is known before each character of the poems.
 

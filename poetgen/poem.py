@@ -56,6 +56,9 @@ FORMS: Mapping[str, Form] = MappingProxyType(
         )
     }
 )
+FORMS_BY_LENGTHS: Mapping[tuple[int, ...], Form] = MappingProxyType(
+    {form.line_lengths: form for form in FORMS.values()}
+)
 DEFAULT_FORM = FORMS["qijue"]
 
 

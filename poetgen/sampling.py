@@ -228,10 +228,8 @@ class _Decoder:
         inputs = torch.cat(
             [generator.embedding(before), generator.embedding(above), self._context[:, line, position]], dim=-1
         )
-        hidden, cell = self._state
-        states, (hidden, cell) = generator.lstm(inputs[None], (hidden[None], cell[None]))
-        self._state = (hidden[0], cell[0])
-        logits = generator.logits(generator.output(states[0]))
+        self._state = generator.step(inputs, self._state)
+        logits = generator.logits(generator.output(self._state[0]))
         mask = self._mask(line, position)
         logits = (logits / self._temperatures).masked_fill(~mask, -torch.inf)
         # The inverse of the distribution function: one number a character decides, whatever the batch.

@@ -10,7 +10,7 @@ POETGEN_LAYERS = (
     {"errors"},
     {"poem", "files"},
     {"script", "vocabulary", "phonology"},
-    {"prosody", "corpus", "planner", "record", "metrics"},
+    {"text", "prosody", "corpus", "planner", "record", "metrics"},
     {"registry", "dataset"},
     {"generator", "discriminator", "prepare"},  # torch starts here
     {"sampling", "likelihood"},
@@ -21,7 +21,7 @@ POETGEN_LAYERS = (
     {"__main__"},
 )
 WITHOUT_TORCH = {name for layer in POETGEN_LAYERS[:5] for name in layer} | {"__main__", "prepare"}
-BOT_MAY_USE = {"poem", "errors", "registry", "prosody", "script"}
+BOT_MAY_USE = {"poem", "errors", "registry", "prosody", "script", "text"}
 
 
 def imports(path: Path, *, at_import_only: bool = False) -> set[str]:
