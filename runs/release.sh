@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 corpus=${1:?give the folder of a chinese-poetry checkout}
 pretrain_minutes=${2:-82}
-adversarial_minutes=${3:-20}
+adversarial_minutes=${3:-18}
 work=work/release
 python=.venv/bin/python
 
