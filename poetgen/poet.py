@@ -60,7 +60,7 @@ class Poet:
     def __init__(self, version: str, model: Model) -> None:
         self.version = version
         self.model = model
-        self._constraints = Constraints(model.vocabulary, model.phonology)
+        self._constraints = Constraints(model.vocabulary, model.phonology, model.planner)
         self._drafter = drafter_of(model, self._constraints)
 
     @classmethod

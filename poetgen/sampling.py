@@ -16,7 +16,7 @@ from poetgen import prosody, script
 from poetgen.dataset import PATTERN_IDS, RHYME_IDS
 from poetgen.generator import Conditions, Generator, pad_themes
 from poetgen.phonology import RHYME_GROUPS, Phonology
-from poetgen.planner import Ids
+from poetgen.planner import Ids, Planner
 from poetgen.poem import Form
 from poetgen.vocabulary import START_ID, UNKNOWN_ID, Vocabulary
 
@@ -77,10 +77,13 @@ class Constraints:
     Args:
         vocabulary: V characters, special ids included.
         phonology: What they sound like.
+        planner: Whose keywords say which characters people double.
         device: Where the tables live.
     """
 
-    def __init__(self, vocabulary: Vocabulary, phonology: Phonology, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, phonology: Phonology, planner: Planner, device: torch.device | str = "cpu"
+    ) -> None:
         size = len(vocabulary)
         # Rows: free, level, oblique; the special ids are never allowed.
         tones = torch.zeros(3, size, dtype=torch.bool)
@@ -94,6 +97,9 @@ class Constraints:
                 rhymes[RHYME_IDS[group], number] = True
         self.tones = tones.to(device)
         self.rhymes = rhymes.to(device)
+        doubled = planner.keywords[planner.keywords[:, 0] == planner.keywords[:, 1], 0]
+        self.doubles = torch.zeros(size, dtype=torch.bool, device=device)
+        self.doubles[torch.from_numpy(doubled).long()] = True
 
     def usable_rhymes(self, least: int) -> tuple[str, ...]:
         """The rhyme groups with at least `least` sure characters."""
@@ -191,6 +197,7 @@ class _Decoder:
         self._forced = forced.to(device)
         self._alive = torch.ones(batch, 2, dtype=torch.bool, device=device)
         vocabulary_size = generator.config.num_chars
+        self._used_rhymes = torch.zeros(batch, vocabulary_size, dtype=torch.bool, device=device)
         self._used = torch.zeros(batch, vocabulary_size, dtype=torch.bool, device=device)
         # Characters forced further on are spoken for.
         for place in range(num_chars):
@@ -213,9 +220,9 @@ class _Decoder:
         allowed = (tones[codes[:, 0]] & self._alive[:, :1]) | (tones[codes[:, 1]] & self._alive[:, 1:])
         if position == self._length - 1:
             rhyming = self._rhyming[:, line]
-            in_group = self._constraints.rhymes[self._rhymes]
-            allowed = torch.where(rhyming[:, None], allowed & in_group, allowed)
-        # No character twice (so no rhyme either), but for a doubled one (悠悠); if nothing else is left, rather twice.
+            unused = self._constraints.rhymes[self._rhymes] & ~self._used_rhymes
+            allowed = torch.where(rhyming[:, None], allowed & unused, allowed)
+        # No character twice, but for a doubled one (悠悠). If nothing else is left, rather twice; but never as a rhyme.
         fresh = allowed & ~self._used
         return torch.where(fresh.any(dim=1, keepdim=True), fresh, allowed)
 
@@ -244,9 +251,11 @@ class _Decoder:
         alive = self._alive & fits
         # A forced character may fit neither template; then the line goes on as if it had not been looked at.
         self._alive = torch.where(alive.any(dim=1, keepdim=True), alive, self._alive)
-        # Only the character just written may come again, once, in its own line.
+        # Only a character just written may come again, once, in its own line, if people double it.
         if place:
             self._used.scatter_(1, self.ids[:, place - 1 : place], True)
+        may_double = self._constraints.doubles[chosen] & (chosen != before) & (position < self._length - 1)
+        self._used[self._rows, chosen] |= ~may_double
         if position == self._length - 1:
-            self._used.scatter_(1, self.ids[:, place : place + 1], True)
+            self._used_rhymes[self._rows, chosen] = True
         return mask

@@ -185,7 +185,7 @@ def adversarial(
     torch.manual_seed(seed + run.progress.step)
     real = {name: writable(data) for name, data in dataset.train.items()}
     held_out = {name: writable(data) for name, data in dataset.validation.items()}
-    constraints = Constraints(dataset.vocabulary, dataset.phonology, device)
+    constraints = Constraints(dataset.vocabulary, dataset.phonology, dataset.planner, device)
     drafter = Drafter(
         dataset.vocabulary,
         dataset.phonology,

@@ -26,7 +26,7 @@ def generator(poet: Poet) -> Generator:
 
 @pytest.fixture(scope="module")
 def constraints(poet: Poet) -> Constraints:
-    return Constraints(poet.model.vocabulary, poet.model.phonology)
+    return Constraints(poet.model.vocabulary, poet.model.phonology, poet.model.planner)
 
 
 def drafts_for(drafter: Drafter, form: str, seeds: range, **request: object) -> list[Draft]:
@@ -64,6 +64,7 @@ def test_no_character_comes_twice_but_for_doubled_ones(
         for place, number in enumerate(row):
             again = [other for other in range(place + 1, len(row)) if row[other] == number]
             assert again in ([], [place + 1])
+            assert not again or constraints.doubles[number], "only where people double it"
 
 
 def test_forced_characters_stand_where_they_must(
