@@ -19,7 +19,7 @@ DEFAULT_CANDIDATES = 8
 MAX_SEED = 2**53 - 1  # every JSON reader and every Discord integer option holds it exactly
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.1, 2.0
 # Of a new version. Cool, for what theme, plan and z decide needs no chance any more.
-DEFAULT_TEMPERATURE = 0.6
+DEFAULT_TEMPERATURE = 0.5
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from poetgen.errors import TrainingError
 from poetgen.generator import Generator
 from poetgen.likelihood import sequence_nll
 from poetgen.metrics import auc
-from poetgen.poem import DEFAULT_TEMPERATURE, FORMS, Form, PoemRequest
+from poetgen.poem import FORMS, Form, PoemRequest
 from poetgen.sampling import MIN_RHYME_CHARS, Constraints, Sample, sample
 from poetgen.training.losses import discriminator_loss, masked_kl, masked_log_probs, policy_loss
 from poetgen.training.pretrain import PretrainConfig, conditions_of, hidden_conditions, validation_nll
@@ -47,8 +47,8 @@ class AdversarialConfig:
         real_weight: Of the likelihood of real poems beside the reward.
         replayed_batches: Steps of the discriminator on old fakes, before each on fresh ones.
         composed_share: How many real poems made senseless join a batch's fakes, as a share of it.
-        temperature: At which fakes are drawn. The policy that is trained is the generator as it writes, at this
-            temperature, and the discriminator gets to know that one.
+        temperature: At which fakes are drawn: the policy that is trained is the generator at this temperature. A
+            little warmer than it will write, for the reward makes it more various (docs/experiments.md).
     """
 
     reward: str = "logit"
@@ -63,7 +63,7 @@ class AdversarialConfig:
     composed_share: float = 0.25
     label: float = 0.9
     clip_norm: float = 1.0
-    temperature: float = DEFAULT_TEMPERATURE
+    temperature: float = 0.6
     input_dim: int = 96
     num_filters: int = 64
     hidden_dim: int = 192

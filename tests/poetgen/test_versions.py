@@ -55,7 +55,7 @@ def test_a_damaged_version_is_refused_in_one_sentence(folder: Path, damage: str)
     elif damage == "missing weights":
         weights.unlink()
     else:
-        record.write_text(record.read_text(encoding="utf-8").replace('"temperature": 0.6', '"temperature": 0.9'))
+        record.write_text(record.read_text(encoding="utf-8").replace('"temperature": 0.5', '"temperature": 0.9'))
     with pytest.raises(CheckpointError) as caught:
         load_model(folder)
     assert "\n" not in str(caught.value)
@@ -96,7 +96,7 @@ def two_versions(registry: Registry, folder: Path, poet: Poet, tmp_path: Path) -
     from dataclasses import replace
 
     first = registry.register(folder)
-    save_model(replace(poet.model, temperature=0.5, parent=first), tmp_path / "child")
+    save_model(replace(poet.model, temperature=0.7, parent=first), tmp_path / "child")
     return first, registry.register(tmp_path / "child")
 
 
