@@ -17,7 +17,7 @@ from poetgen import files, planner, prosody
 from poetgen.corpus import SplitPoem
 from poetgen.errors import CorpusError
 from poetgen.phonology import RHYME_GROUPS, Phonology
-from poetgen.planner import Associations, Ids, Planner, Vectors
+from poetgen.planner import Ids, Planner, Vectors
 from poetgen.poem import FORMS, Form
 from poetgen.vocabulary import PAD_ID, UNKNOWN_ID, Vocabulary, count_vocabulary
 
@@ -110,8 +110,8 @@ def encode(
         for (_, side), ids in raw.items()
         if not side
     ]
-    vectors = Associations(np.concatenate(train_ids), len(vocabulary)).vectors(np.random.default_rng(seed))
-    words = planner.word_table(
+    vectors = planner.association_vectors(np.concatenate(train_ids), len(vocabulary), np.random.default_rng(seed))
+    words = planner.word_codes(
         [ids.reshape(-1, FORMS[name].line_lengths[0]) for (name, side), ids in raw.items() if not side and len(ids)],
         len(vocabulary),
     )
@@ -129,7 +129,7 @@ def encode(
             ids,
             _most_telling(titles, planner.relevance(vectors, ids, titles), MAX_TITLE, _MIN_TITLE_RELEVANCE),
             _most_telling(ids, telling, MAX_KEYWORDS, 0.0),
-            planner.line_keywords(ids, FORMS[name].num_lines, telling, words),
+            planner.line_keywords(ids, FORMS[name].num_lines, telling, words, len(vocabulary)),
             np.array([PATTERN_IDS[reports[n].pattern] if reports[n].passed else 0 for n in numbers], np.int32),
             np.array([RHYME_IDS.get(reports[n].rhyme or "", 0) if reports[n].passed else 0 for n in numbers], np.int32),
         )

@@ -7,7 +7,7 @@ together more often than chance would have them are taken as a word. The plan of
 by word: how common the word is as a keyword, times how much it likes the theme and the words drawn before it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -24,42 +24,42 @@ _MIN_WORD_PMI = 2.0  # nats above chance
 _FIRST_CONTENT_ID = UNKNOWN_ID + 1
 
 
-class Associations:
-    """How much two characters like to stand in one poem (positive pointwise mutual information, nats).
+def association_vectors(poems: Ids, num_chars: int, rng: np.random.Generator) -> Vectors:
+    """[V, VECTOR_DIM] such that the product of two rows is near the characters' association.
+
+    The association is positive pointwise mutual information of standing in one poem, in nats; the vectors are its
+    truncated eigendecomposition (Levy and Goldberg 2014).
 
     Args:
         poems: [P, T] ids of poems, `PAD_ID` where there is none.
-        num_chars: Size of the vocabulary.
+        num_chars: V.
+        rng: Starts the decomposition.
     """
-
-    def __init__(self, poems: Ids, num_chars: int) -> None:
-        # Presence in a poem, not counts: 花 three times over says no more of 春 than once.
-        ordered = np.sort(poems, axis=1)
-        ordered[:, 1:][ordered[:, 1:] == ordered[:, :-1]] = PAD_ID
-        pair_counts = np.zeros(num_chars * num_chars, np.float32)
-        for start in range(0, len(ordered), 8192):
-            block = ordered[start : start + 8192].astype(np.int64)
-            pairs = (block[:, :, None] * num_chars + block[:, None, :]).ravel()
-            pair_counts += np.bincount(pairs, minlength=len(pair_counts))
-        present = pair_counts.reshape(num_chars, num_chars)
-        present[:_FIRST_CONTENT_ID] = 0
-        present[:, :_FIRST_CONTENT_ID] = 0
-        counts = np.diagonal(present)
-        expected = np.outer(counts, counts) / max(1, len(poems))
-        # The discount keeps pairs seen once or twice from looking like the strongest of all.
-        ratio = present * (present / (present + 3)) / np.maximum(expected, 1e-9)
-        self.ppmi = np.log(np.maximum(ratio, 1)).astype(np.float32)
-        np.fill_diagonal(self.ppmi, 0)
-
-    def vectors(self, rng: np.random.Generator) -> Vectors:
-        """[V, VECTOR_DIM] such that the product of two rows is near their PPMI (truncated eigendecomposition)."""
-        basis = rng.standard_normal((len(self.ppmi), VECTOR_DIM + 16)).astype(np.float32)
-        for _ in range(8):
-            basis, _ = np.linalg.qr(self.ppmi @ basis)
-        values, rotation = np.linalg.eigh(basis.T @ self.ppmi @ basis)
-        top = np.argsort(-values)[:VECTOR_DIM]
-        vectors: Vectors = (basis @ rotation[:, top] * np.sqrt(np.maximum(values[top], 0))).astype(np.float32)
-        return vectors
+    # Presence in a poem, not counts: 花 three times over says no more of 春 than once.
+    ordered = np.sort(poems, axis=1)
+    ordered[:, 1:][ordered[:, 1:] == ordered[:, :-1]] = PAD_ID
+    pair_counts = np.zeros(num_chars * num_chars, np.float32)
+    for start in range(0, len(ordered), 8192):
+        block = ordered[start : start + 8192].astype(np.int64)
+        pairs = (block[:, :, None] * num_chars + block[:, None, :]).ravel()
+        pair_counts += np.bincount(pairs, minlength=len(pair_counts))
+    present = pair_counts.reshape(num_chars, num_chars)
+    present[:_FIRST_CONTENT_ID] = 0
+    present[:, :_FIRST_CONTENT_ID] = 0
+    counts = np.diagonal(present)
+    expected = np.outer(counts, counts) / max(1, len(poems))
+    # The discount keeps pairs seen once or twice from looking like the strongest of all.
+    ratio = present * (present / (present + 3)) / np.maximum(expected, 1e-9)
+    ppmi = np.log(np.maximum(ratio, 1)).astype(np.float32)
+    np.fill_diagonal(ppmi, 0)
+    basis = rng.standard_normal((num_chars, VECTOR_DIM + 16)).astype(np.float32)
+    for _ in range(8):
+        basis, _ = np.linalg.qr(ppmi @ basis)
+    values, rotation = np.linalg.eigh(basis.T @ ppmi @ basis)
+    top = np.argsort(-values)[:VECTOR_DIM]
+    vectors = np.zeros((num_chars, VECTOR_DIM), np.float32)
+    vectors[:, : len(top)] = basis @ rotation[:, top] * np.sqrt(np.maximum(values[top], 0))
+    return vectors
 
 
 def telling(vectors: Vectors, poems: Ids, others: Ids) -> Vectors:
@@ -96,38 +96,41 @@ def unit(vectors: Vectors) -> Vectors:
     return scaled
 
 
-def word_table(lines: Sequence[Ids], num_chars: int) -> dict[tuple[int, int], int]:
-    """Pairs of characters that stand together in lines ([*, T] ids) more than chance would have them -> count."""
-    codes = np.concatenate([(block[:, :-1].astype(np.int64) * num_chars + block[:, 1:]).ravel() for block in lines])
+def word_codes(lines: Sequence[Ids], num_chars: int) -> npt.NDArray[np.int64]:
+    """Pairs of characters that stand together more than chance would have them, sorted, as first × V + second.
+
+    Args:
+        lines: [*, T] ids of lines, in arrays of any width.
+        num_chars: V.
+    """
+    codes = np.concatenate([_pair_codes(block, num_chars).ravel() for block in lines])
     singles = np.bincount(np.concatenate([block.ravel() for block in lines]), minlength=num_chars).astype(np.float64)
     pairs, counts = np.unique(codes, return_counts=True)
     first, second = pairs // num_chars, pairs % num_chars
     pmi = np.log(counts * singles.sum() / np.maximum(singles[first] * singles[second], 1))
-    keep = (
-        (counts >= _MIN_WORD_COUNT)
-        & (pmi >= _MIN_WORD_PMI)
-        & (first >= _FIRST_CONTENT_ID)
-        & (second >= _FIRST_CONTENT_ID)
-    )
-    return {(int(a), int(b)): int(n) for a, b, n in zip(first[keep], second[keep], counts[keep], strict=True)}
+    known = (first >= _FIRST_CONTENT_ID) & (second >= _FIRST_CONTENT_ID)
+    words: npt.NDArray[np.int64] = pairs[known & (counts >= _MIN_WORD_COUNT) & (pmi >= _MIN_WORD_PMI)]
+    return words
 
 
-def line_keywords(poems: Ids, num_lines: int, scores: Vectors, words: Mapping[tuple[int, int], int]) -> Ids:
+def _pair_codes(lines: Ids, num_chars: int) -> npt.NDArray[np.int64]:
+    return lines[:, :-1].astype(np.int64) * num_chars + lines[:, 1:]
+
+
+def line_keywords(poems: Ids, num_lines: int, scores: Vectors, words: npt.NDArray[np.int64], num_chars: int) -> Ids:
     """[P, L, 2] the most telling word of each line, or character where the line has no word.
 
     Args:
         poems: [P, T] ids of poems of one form.
         num_lines: L.
         scores: [P, T] how telling each character is.
-        words: As `word_table` makes it.
+        words: As `word_codes` makes them.
+        num_chars: V.
     """
     length = poems.shape[1] // num_lines
     ids = poems.reshape(-1, length)
     scores = scores.reshape(-1, length)
-    num_chars = int(poems.max(initial=0)) + 1
-    known = np.array(sorted(a * num_chars + b for a, b in words if a < num_chars and b < num_chars), np.int64)
-    codes = ids[:, :-1].astype(np.int64) * num_chars + ids[:, 1:]
-    is_word = np.isin(codes, known)
+    is_word = np.isin(_pair_codes(ids, num_chars), words)
     # Words stand on the beat: 2 + 2 + 3 or 2 + 3, the tail being 1 + 2 or 2 + 1.
     is_word[:, [place for place in range(length - 1) if place % 2 and place != length - 2]] = False
     pair_scores = np.where(is_word, scores[:, :-1] + scores[:, 1:], -2)

@@ -49,15 +49,17 @@ class Run:
         folder: Where; made if missing.
         stage: "pretrain" or "adversarial"; a checkpoint of another stage is refused.
         resume: Whether to go on from the checkpoint there.
+        max_steps: Steps at most, whatever the time; tests must not hang on a machine's speed.
 
     Raises:
         TrainingError: There is a checkpoint and `resume` is false, or none and it is true.
     """
 
-    def __init__(self, folder: Path, stage: str, *, resume: bool) -> None:
+    def __init__(self, folder: Path, stage: str, *, resume: bool, max_steps: int | None = None) -> None:
         self.folder = folder
         self.stage = stage
         self.progress = Progress()
+        self._max_steps = max_steps
         exists = (folder / _STATE_FILE).exists()
         if exists and not resume:
             raise TrainingError(f"{folder} already holds a run. Go on with --resume, or name another folder by --out.")
@@ -133,6 +135,11 @@ class Run:
         with (self.folder / _METRICS_FILE).open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
+    def _used(self, budget: float) -> float:
+        """Share of the budget used, by time (seconds) or by steps, whichever is more."""
+        by_steps = self.progress.step / self._max_steps if self._max_steps else 0.0
+        return max(self.progress.seconds / budget, by_steps)
+
     def steps(
         self, minutes: float, save: Callable[[], None], *, quiet: bool = False
     ) -> Iterator[tuple[float, "tqdm[Never]"]]:
@@ -149,8 +156,8 @@ class Run:
                 total=round(budget), initial=round(min(before, budget)), unit="s", desc=self.stage, disable=quiet
             ) as bar,
         ):
-            while self.progress.seconds < budget and not self._interrupted:
-                yield self.progress.seconds / budget, bar
+            while (used := self._used(budget)) < 1 and not self._interrupted:
+                yield used, bar
                 now = time.monotonic()
                 self.progress.step += 1
                 self.progress.seconds = before + now - started

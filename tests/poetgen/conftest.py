@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from poetgen.dataset import Dataset, load_dataset
 from poetgen.phonology import RHYME_GROUPS, RHYME_SEEDS, Phonology
@@ -64,8 +65,9 @@ def phonology(dataset: Dataset) -> Phonology:
 @pytest.fixture(scope="session")
 def pretraining(tmp_path_factory: pytest.TempPathFactory, dataset: Dataset) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "pretrain"
-    run = Run(folder, "pretrain", resume=False)
-    pretrain.pretrain(dataset, run, pretrain.PRESETS["tiny"], minutes=0.06, quiet=True)
+    torch.set_num_threads(1)  # several at so small a size wait for each other more than they compute
+    run = Run(folder, "pretrain", resume=False, max_steps=250)
+    pretrain.pretrain(dataset, run, pretrain.PRESETS["tiny"], minutes=60, quiet=True)
     return folder
 
 
@@ -74,9 +76,9 @@ def home(tmp_path_factory: pytest.TempPathFactory, dataset: Dataset, pretraining
     """A registry with one trained version, promoted."""
     folder = tmp_path_factory.mktemp("home")
     generator, recipe = pretrain.load_pretrained(Run(pretraining, "pretrain", resume=True), dataset)
-    run = Run(tmp_path_factory.mktemp("runs") / "adversarial", "adversarial", resume=False)
+    run = Run(tmp_path_factory.mktemp("runs") / "adversarial", "adversarial", resume=False, max_steps=20)
     discriminator = adversarial.adversarial(
-        dataset, generator, run, adversarial.PRESETS["tiny"], minutes=0.06, quiet=True
+        dataset, generator, run, adversarial.PRESETS["tiny"], minutes=60, quiet=True
     )
     registry = Registry(folder)
     model = release.assemble(dataset, generator, discriminator, {"pretrain": recipe})

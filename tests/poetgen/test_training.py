@@ -2,6 +2,7 @@ import json
 import math
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -102,15 +103,15 @@ def test_minibatches_come_again_by_seed_and_hold_one_form(dataset: Dataset) -> N
 
 
 def test_a_run_goes_on_where_it_stopped(tmp_path: Path, dataset: Dataset) -> None:
-    run = Run(tmp_path / "run", "pretrain", resume=False)
-    pretrain.pretrain(dataset, run, TINY, minutes=0.01, quiet=True)
-    steps = run.progress.step
+    run = Run(tmp_path / "run", "pretrain", resume=False, max_steps=6)
+    pretrain.pretrain(dataset, run, TINY, minutes=60, quiet=True)
+    assert run.progress.step == 6
     with pytest.raises(TrainingError, match="--resume"):
         Run(tmp_path / "run", "pretrain", resume=False)
-    again = Run(tmp_path / "run", "pretrain", resume=True)
-    pretrain.pretrain(dataset, again, TINY, minutes=0.02, resume=True, quiet=True)
-    assert again.progress.step > steps
-    assert again.progress.seconds >= 0.02 * 60
+    again = Run(tmp_path / "run", "pretrain", resume=True, max_steps=9)
+    pretrain.pretrain(dataset, again, TINY, minutes=60, resume=True, quiet=True)
+    assert again.progress.step == 9
+    assert again.progress.seconds > run.progress.seconds
     rows = [json.loads(row) for row in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == sorted(row["step"] for row in rows)
 
@@ -125,7 +126,7 @@ def test_ctrl_c_saves_and_stops(tmp_path: Path, dataset: Dataset) -> None:
 
     run.log = interrupt  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
-        pretrain.pretrain(dataset, run, TINY, minutes=5, quiet=True)
+        pretrain.pretrain(dataset, run, replace(TINY, validate_every=3), minutes=60, quiet=True)
     assert Run(tmp_path / "run", "pretrain", resume=True).state()["progress"]["step"] == run.progress.step > 0
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
@@ -167,8 +168,8 @@ def test_the_generator_follows_the_discriminator_but_stays_near(
 ) -> None:
     generator, _ = pretrain.load_pretrained(Run(pretraining, "pretrain", resume=True), dataset)
     before = {name: value.clone() for name, value in generator.state_dict().items()}
-    run = Run(tmp_path / "run", "adversarial", resume=False)
-    adversarial.adversarial(dataset, generator, run, adversarial.PRESETS["tiny"], minutes=0.05, quiet=True)
+    run = Run(tmp_path / "run", "adversarial", resume=False, max_steps=16)
+    adversarial.adversarial(dataset, generator, run, adversarial.PRESETS["tiny"], minutes=60, quiet=True)
     changed = {name for name, value in generator.state_dict().items() if not torch.equal(value, before[name])}
     assert "lstm.weight_hh_l0" in changed
     assert "embedding.weight" not in changed, "the discriminator reads through the same table"
@@ -180,9 +181,9 @@ def test_the_generator_follows_the_discriminator_but_stays_near(
 def test_only_the_discriminator_learns_if_asked(tmp_path: Path, dataset: Dataset, pretraining: Path) -> None:
     generator, _ = pretrain.load_pretrained(Run(pretraining, "pretrain", resume=True), dataset)
     before = {name: value.clone() for name, value in generator.state_dict().items()}
-    run = Run(tmp_path / "run", "adversarial", resume=False)
+    run = Run(tmp_path / "run", "adversarial", resume=False, max_steps=4)
     adversarial.adversarial(
-        dataset, generator, run, adversarial.PRESETS["tiny"], minutes=0.02, discriminator_only=True, quiet=True
+        dataset, generator, run, adversarial.PRESETS["tiny"], minutes=60, discriminator_only=True, quiet=True
     )
     assert all(torch.equal(value, before[name]) for name, value in generator.state_dict().items())
 

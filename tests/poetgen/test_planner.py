@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+
+from poetgen import planner
+from poetgen.planner import Planner
+from poetgen.vocabulary import PAD_ID
+
+# Ids from 3 on are characters. Two circles of them that never stand in one poem.
+CIRCLES = ((3, 4, 5, 6), (7, 8, 9, 10))
+NUM_CHARS = 11
+
+
+@pytest.fixture(scope="module")
+def vectors() -> planner.Vectors:
+    rng = np.random.default_rng(0)
+    poems = np.array([rng.permutation(CIRCLES[number % 2]) for number in range(400)], np.int32)
+    return planner.association_vectors(poems, NUM_CHARS, rng)
+
+
+def test_characters_of_one_circle_are_associated_by_their_pmi(vectors: planner.Vectors) -> None:
+    products = vectors @ vectors.T
+    for circle in CIRCLES:
+        for first in circle:
+            for second in circle:
+                if first != second:
+                    # Each stands in half of the poems, together in half: PMI log 2, a little discounted.
+                    assert products[first, second] == pytest.approx(np.log(2), abs=0.3)
+    assert abs(products[3, 7]) < 0.05
+
+
+def test_telling_leaves_a_character_itself_out(vectors: planner.Vectors) -> None:
+    poems = np.array([[3, 4, 5, 7]], np.int32)
+    at_home, stranger = planner.telling(vectors, poems, np.array([[3, 7]], np.int32))[0]
+    assert at_home > stranger
+    assert stranger == pytest.approx(0, abs=0.05)
+    assert planner.telling(vectors, poems, np.array([[PAD_ID]], np.int32))[0, 0] == -1
+
+
+def test_relevance_is_a_cosine(vectors: planner.Vectors) -> None:
+    poems = np.array([[3, 4, 5, 6]], np.int32)
+    near, far = planner.relevance(vectors, poems, np.array([[3, 7]], np.int32))[0]
+    assert far == pytest.approx(0, abs=0.05)
+    assert 0.3 < near <= 1.0001
+
+
+def test_words_stand_together_more_than_by_chance() -> None:
+    rng = np.random.default_rng(1)
+    lines = rng.integers(20, 60, (2000, 5)).astype(np.int32)
+    lines[:200, 0], lines[:200, 1] = 5, 6  # always together
+    words = planner.word_codes([lines], 60)
+    assert 5 * 60 + 6 in words
+    assert len(words) < 10
+
+
+def test_a_lines_keyword_is_its_most_telling_word_on_the_beat() -> None:
+    words = np.array(sorted([3 * 20 + 4, 4 * 20 + 5, 6 * 20 + 7]), np.int64)
+    poems = np.array([[3, 4, 5, 6, 7, 8, 9, 10, 11, 12]], np.int32)
+    scores = np.array([[0.5, 0.5, 0.9, 0.1, 0.2, 0.1, 0.2, 0.9, 0.3, 0.1]], np.float32)
+    keywords = planner.line_keywords(poems, 2, scores, words, 20)
+    # 4-5 scores more but stands across the beat; the second line has no word, so one character.
+    assert keywords.tolist() == [[[3, 4], [10, PAD_ID]]]
+
+
+def words_of(vectors: planner.Vectors) -> Planner:
+    keywords = np.array([[char, PAD_ID] for circle in CIRCLES for char in circle], np.int32)
+    return Planner(vectors, keywords, np.full(len(keywords), 10, np.float32))
+
+
+def test_a_plan_stays_with_its_theme_and_repeats_nothing(vectors: planner.Vectors) -> None:
+    rng = np.random.default_rng(2)
+    plans = words_of(vectors).draw([[3]] * 200, rng.random((200, 3)))
+    inside = np.isin(plans[:, :, 0], CIRCLES[0]).mean()
+    assert inside > 0.9
+    assert all(len({tuple(word) for word in plan}) == 3 for plan in plans.tolist())
+
+
+def test_a_plan_does_not_hang_on_its_batch(vectors: planner.Vectors) -> None:
+    rng = np.random.default_rng(3)
+    uniforms = rng.random((50, 4))
+    themes = [[3], [], [7, 8]] * 16 + [[4], []]
+    together = words_of(vectors).draw(themes, uniforms)
+    for row, theme in enumerate(themes):
+        alone = words_of(vectors).draw([theme], uniforms[row : row + 1])
+        assert alone[0].tolist() == together[row].tolist()
