@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Never
+from typing import Never, NoReturn
 
 from tqdm import tqdm
 
@@ -53,8 +53,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence, without the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(_EXIT_INPUT, f"{self.prog}: {message}; see {self.prog} --help.\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="poetgen", description="Writes classical Chinese poems with its own GAN.")
+    parser = _Parser(prog="poetgen", description="Writes classical Chinese poems with its own GAN.")
     verbs = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     prepare = verbs.add_parser("prepare", help="clean a chinese-poetry checkout and learn its phonology")
@@ -340,7 +347,7 @@ def _read_rows(path: Path) -> list[dict[str, object]]:
 def _phonology(options: argparse.Namespace) -> int:
     phonology = _current_phonology(options.version)
     for char in options.chars:
-        folded = script.fold(char)
+        folded = script.fold(char) if script.fold(char) in phonology else script.to_traditional(char)
         readings = phonology.readings(folded)
         if options.json:
             record = {

@@ -63,15 +63,16 @@ DEFAULT_FORM = FORMS["qijue"]
 
 
 def form_named(name: str) -> Form:
-    """The form of that name.
+    """The form of that name, in pinyin or in either script's characters.
 
     Raises:
         RequestError: No such form; the message lists those there are.
     """
-    try:
-        return FORMS[name]
-    except KeyError:
-        raise RequestError(f"There is no form {name!r}. The forms are: {', '.join(FORMS)}.") from None
+    wanted = name.strip().lower().replace("绝", "絕")
+    for form in FORMS.values():
+        if wanted in (form.name, form.hanzi):
+            return form
+    raise RequestError(f"There is no form {name!r}. The forms are: {', '.join(FORMS)}.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,8 @@ class Poet:
         if unknown:
             shown = " ".join(unknown[:5])
             raise RequestError(
-                f"The {what} may hold only Chinese characters that the poet has read; it does not know: {shown}"
+                f"The {what} may hold only Chinese characters that the poet has read, such as 秋夜; "
+                f"it does not know: {shown}"
             )
         return folded
 

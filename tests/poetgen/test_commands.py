@@ -96,6 +96,20 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     assert list(tmp_path.iterdir()) == [], "nothing half written"
 
 
+@pytest.mark.parametrize("arguments", [["write", "--seed", "abc"], ["write", "--bogus"], ["frobnicate"], []])
+def test_a_wrong_command_line_is_one_sentence_too(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_form_may_be_named_in_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("五绝", "五絕", "WuJue"):
+        assert main(["write", "--form", name, "--seed", "1", "--json"]) == 0
+        assert rows(capsys.readouterr().out)[0]["form"] == "wujue"
+
+
 def test_check_reads_a_poem_and_names_what_is_broken(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
