@@ -40,7 +40,8 @@ _TONE_ROUNDS = 12
 _RHYME_ROUNDS = 15
 _RHYME_NOISE = 0.01  # chance that a poem's rhyme character stands outside its group
 
-# When a reading may be relied on where the form constrains; tuned on no table, see docs/phonology.md. A reading is sure
+# When a reading may be relied on where the form constrains. No table is read, but a dictionary was looked at when these
+# were chosen (docs/phonology.md says how far). A reading is sure
 # if it is nearly all there is, on little evidence, or if much evidence shows it beside another.
 _TONE_ALONE = (0.5, 4.0)  # share of the observations, and how many
 _TONE_BESIDE = (0.08, 12.0)  # below it is slips and misprints
