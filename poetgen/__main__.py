@@ -14,7 +14,7 @@ from typing import Never, NoReturn
 from tqdm import tqdm
 
 from poetgen import prosody, script
-from poetgen.errors import CorpusError, PoetgenError, RequestError
+from poetgen.errors import CorpusError, PoetgenError, UsageError
 from poetgen.phonology import Phonology
 from poetgen.poem import (
     DEFAULT_CANDIDATES,
@@ -103,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     write.add_argument("--first-line", default="", help="the whole first line")
     write.add_argument("--rhyme", default="", help="a rhyme group, or a character of one")
     write.add_argument("--seed", type=int, help="replay the poem with this seed")
+    write.add_argument("--vary", type=int, help="write near the poem with this seed")
     write.add_argument("--count", type=int, default=1, help="how many poems (default 1)")
     write.add_argument(
         "--candidates", type=int, default=DEFAULT_CANDIDATES, help=f"to choose among (default {DEFAULT_CANDIDATES})"
@@ -212,9 +213,9 @@ def _adversarial(options: argparse.Namespace) -> int:
 
 def _write(options: argparse.Namespace) -> int:
     if options.count < 1:
-        raise RequestError("Ask for at least one poem: --count 1 or more.")
+        raise UsageError("Ask for at least one poem: --count 1 or more.")
     if options.seed is not None and options.count > 1:
-        raise RequestError("A seed is one poem: leave out --count, or leave out --seed.")
+        raise UsageError("A seed is one poem: leave out --count, or leave out --seed.")
     request = PoemRequest(
         form_named(options.form),
         options.theme,
@@ -222,6 +223,7 @@ def _write(options: argparse.Namespace) -> int:
         options.first_line,
         options.rhyme,
         options.seed,
+        options.vary,
         options.candidates,
         options.temperature,
     )
@@ -258,6 +260,7 @@ def _as_json(composition: Composition, shown_in: Script) -> dict[str, object]:
         "pattern": composition.pattern,
         "rhyme": composition.rhyme,
         "realness": round(composition.realness, 4),
+        "in_classics": list(composition.in_classics),
         "check": {"passed": not composition.problems, "problems": list(composition.problems)},
     }
 
@@ -274,19 +277,13 @@ def _as_text(composition: Composition, shown_in: Script) -> str:
 
 def _current_phonology(version: str | None = None) -> Phonology:
     registry = _registry()
-    return load_phonology(registry.folder(version or registry.current()))
+    return load_phonology(registry.root(version or registry.current()))
 
 
 def _check(options: argparse.Namespace) -> int:
     poem = parse_poem(sys.stdin.read() if options.text == "-" else options.text)
-    phonology = _current_phonology()
-    report = prosody.check(poem, phonology)
-    tones = [
-        "".join(
-            phonology.possible_tones(char)[:1] if len(phonology.possible_tones(char)) == 1 else "X" for char in line
-        )
-        for line in poem.lines
-    ]
+    report = prosody.check(poem, _current_phonology())
+    tones = ["".join("X" if len(heard) > 1 else heard for heard in line) for line in report.tones]
     if options.json:
         record = {
             "form": poem.form.name if poem.form else None,
@@ -320,12 +317,12 @@ def _score(options: argparse.Namespace) -> int:
     for number, row in enumerate(rows, start=1):
         lines = row.get("traditional") or row.get("lines")
         if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
-            raise RequestError(
+            raise UsageError(
                 f'{options.file}, line {number}: a poem needs "traditional" or "lines", a list of its lines.'
             )
         poem = parse_poem("\n".join(lines))
         if poem.form is None:
-            raise RequestError(f"{options.file}, line {number}: the lines fit no form; there are {', '.join(FORMS)}.")
+            raise UsageError(f"{options.file}, line {number}: the lines fit no form; there are {', '.join(FORMS)}.")
         poems.append(poem)
     with tqdm(total=len(poems), unit="poem", desc="scoring", disable=not sys.stderr.isatty()) as bar:
         scores = poet.score(poems, progress=lambda number: _advance(bar, number))

@@ -18,13 +18,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from poetgen import dataset, files
+from poetgen.classics import Classics
 from poetgen.discriminator import Discriminator, DiscriminatorConfig
 from poetgen.drafting import Shares
 from poetgen.errors import CheckpointError
 from poetgen.generator import Generator, GeneratorConfig
 from poetgen.phonology import Phonology
 from poetgen.planner import Planner
-from poetgen.record import FORMAT, JSON_FILE, WEIGHTS_FILE, load_record, version_name
+from poetgen.record import FORMAT, JSON_FILE, VOICE_KEYS, WEIGHTS_FILE, load_record, version_name
 from poetgen.vocabulary import Vocabulary
 
 
@@ -40,6 +41,7 @@ class Model:
     vocabulary: Vocabulary
     phonology: Phonology
     planner: Planner
+    classics: Classics
     generator: Generator
     discriminator: Discriminator
     shares: Shares
@@ -64,12 +66,14 @@ def save_model(model: Model, folder: Path) -> str:
         f"phonology.{name}": array for name, array in model.phonology.arrays().items()
     }
     arrays |= {f"planner.{name}": array for name, array in dataset.planner_arrays(model.planner).items()}
+    arrays["classics.bits"] = model.classics.bits
     tensors |= {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
     try:
         files.write_whole(folder / WEIGHTS_FILE, lambda path: save_file(tensors, path))
         record = {
             "format": FORMAT,
             "parent": model.parent,
+            **dict.fromkeys(VOICE_KEYS),
             "temperature": model.temperature,
             "generator": asdict(model.generator.config),
             "discriminator": asdict(model.discriminator.config),
@@ -107,6 +111,7 @@ def load_model(folder: Path) -> tuple[str, Model]:
             Vocabulary(record["vocabulary"]),
             Phonology.from_arrays(record["phonology"], {k: v.numpy() for k, v in _under("phonology", tensors).items()}),
             dataset.planner_from_arrays({k: v.numpy() for k, v in _under("planner", tensors).items()}),
+            Classics(tensors["classics.bits"].numpy()),
             generator.eval(),
             discriminator.eval(),
             record["shares"],

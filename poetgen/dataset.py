@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from poetgen import files, planner, prosody
+from poetgen.classics import Classics
 from poetgen.corpus import SplitPoem
 from poetgen.errors import CorpusError
 from poetgen.phonology import RHYME_GROUPS, Phonology
@@ -78,6 +79,7 @@ class Dataset:
     vocabulary: Vocabulary
     phonology: Phonology
     planner: Planner
+    classics: Classics
     train: Mapping[str, FormData]
     validation: Mapping[str, FormData]
 
@@ -138,6 +140,7 @@ def encode(
         vocabulary,
         phonology,
         _planner(vectors, train),
+        Classics.of(line for item in poems for line in item.poem.lines),
         train,
         {name: data[name, True] for name in FORMS},
     )
@@ -175,6 +178,7 @@ def save_dataset(dataset: Dataset, folder: Path) -> None:
                 arrays[f"{side}.{name}.{field}"] = getattr(data, field).astype(np.int16)
     arrays |= {f"phonology.{name}": array for name, array in dataset.phonology.arrays().items()}
     arrays |= {f"planner.{name}": array for name, array in planner_arrays(dataset.planner).items()}
+    arrays["classics.bits"] = dataset.classics.bits
     metadata = {"vocabulary": dataset.vocabulary.chars, "phonology": dataset.phonology.chars}
     files.write_whole(folder / _DATASET_FILE, lambda path: save_file(arrays, path, metadata=metadata))
 
@@ -215,6 +219,7 @@ def load_dataset(folder: Path) -> Dataset:
             vocabulary,
             Phonology.from_arrays(metadata["phonology"], _under("phonology", arrays)),
             planner_from_arrays(_under("planner", arrays)),
+            Classics(arrays["classics.bits"].astype(np.uint8)),
             _split("train", arrays),
             _split("validation", arrays),
         )

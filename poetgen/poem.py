@@ -17,6 +17,9 @@ MAX_THEME_LENGTH = 20
 MAX_CANDIDATES = 64
 DEFAULT_CANDIDATES = 8
 MAX_SEED = 2**53 - 1  # every JSON reader and every Discord integer option holds it exactly
+# A seed is a poem's number below `FIRST_SEEDS`, and above it which variation of that poem; 0 is the poem itself.
+FIRST_SEEDS = 2**40
+MAX_VARIATION = MAX_SEED // FIRST_SEEDS
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.1, 2.0
 # Of a new version. Cool, for what theme, plan and z decide needs no chance any more.
 DEFAULT_TEMPERATURE = 0.5
@@ -72,7 +75,7 @@ def form_named(name: str) -> Form:
     for form in FORMS.values():
         if wanted in (form.name, form.hanzi):
             return form
-    raise RequestError(f"There is no form {name!r}. The forms are: {', '.join(FORMS)}.")
+    raise RequestError("form", name=name, forms=", ".join(FORMS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,7 @@ class PoemRequest:
         first_line: The whole first line.
         rhyme: A rhyme group, or a character that belongs to just one.
         seed: Replays one candidate; None draws `candidates` of them and picks one.
+        vary: The seed of a poem; the candidates are drawn near it: its pattern, rhyme and plan, and noise like its own.
         candidates: How many to choose among, 1 to `MAX_CANDIDATES`; ignored with a seed.
         temperature: Of the characters' distribution; None for the version's own default.
     """
@@ -111,6 +115,7 @@ class PoemRequest:
     first_line: str = ""
     rhyme: str = ""
     seed: int | None = None
+    vary: int | None = None
     candidates: int = DEFAULT_CANDIDATES
     temperature: float | None = None
 
@@ -127,6 +132,7 @@ class Composition:
         pattern: The tonal pattern's name, such as "ABbA".
         rhyme: The rhyme group's name, such as "東".
         realness: The discriminator's logit; higher is more like a person's.
+        in_classics: Of each line, whether it stands in the corpus the poet read, as far as a fingerprint tells.
         problems: What breaks the form, in words; empty for a regular poem.
     """
 
@@ -137,6 +143,7 @@ class Composition:
     pattern: str
     rhyme: str
     realness: float
+    in_classics: tuple[bool, ...]
     problems: tuple[str, ...] = field(default=())
 
 

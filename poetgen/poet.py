@@ -22,11 +22,13 @@ from poetgen.errors import RequestError
 from poetgen.generator import Conditions
 from poetgen.likelihood import IMPORTANCE_SAMPLES, poem_nll
 from poetgen.poem import (
+    FIRST_SEEDS,
     FORMS,
     MAX_CANDIDATES,
     MAX_SEED,
     MAX_TEMPERATURE,
     MAX_THEME_LENGTH,
+    MAX_VARIATION,
     MIN_TEMPERATURE,
     Composition,
     Form,
@@ -80,6 +82,15 @@ class Poet:
         registry = Registry(home)
         return cls(*load_model(registry.folder(version or registry.current())))
 
+    @property
+    def rhymes(self) -> Sequence[str]:
+        """The rhyme groups it can write in."""
+        return self._drafter.rhymes
+
+    def inspect(self, poem: Poem) -> prosody.Report:
+        """Form, rhyme and tones of any poem, by what this version knows of sounds."""
+        return prosody.check(poem, self.model.phonology)
+
     def check(self, request: PoemRequest) -> PoemRequest:
         """The request as it will be written: in traditional characters that the poet knows.
 
@@ -88,56 +99,44 @@ class Poet:
         """
         form = request.form
         if len(request.theme) > MAX_THEME_LENGTH:
-            raise RequestError(f"The theme has {len(request.theme)} characters; {MAX_THEME_LENGTH} are the most.")
-        theme = self._known(request.theme, "theme")
-        acrostic = self._known(request.acrostic, "acrostic")
+            raise RequestError("theme_length", length=len(request.theme), most=MAX_THEME_LENGTH)
+        theme = self._known(request.theme, "unknown_theme")
+        acrostic = self._known(request.acrostic, "unknown_acrostic")
         if len(acrostic) > form.num_lines:
-            raise RequestError(
-                f"The acrostic has {len(acrostic)} characters, but {form.name} has {form.num_lines} lines: "
-                "give at most one a line."
-            )
-        first_line = self._known(request.first_line, "first line")
+            raise RequestError("acrostic_length", length=len(acrostic), form=form.name, lines=form.num_lines)
+        first_line = self._known(request.first_line, "unknown_first_line")
         if first_line and len(first_line) != form.line_lengths[0]:
-            raise RequestError(
-                f"The first line has {len(first_line)} characters; a line of {form.name} has {form.line_lengths[0]}."
-            )
+            raise RequestError("first_line_length", length=len(first_line), form=form.name, wanted=form.line_lengths[0])
         if acrostic and first_line and acrostic[0] != first_line[0]:
-            raise RequestError(
-                f"The first line begins with {first_line[0]}, the acrostic with {acrostic[0]}: make them agree."
-            )
-        if request.seed is not None and not 0 <= request.seed <= MAX_SEED:
-            raise RequestError(f"A seed is a number from 0 to {MAX_SEED}.")
+            raise RequestError("first_line_acrostic", first=first_line[0], head=acrostic[0])
+        if request.seed is not None and request.vary is not None:
+            raise RequestError("seed_and_vary")
+        if any(seed is not None and not 0 <= seed <= MAX_SEED for seed in (request.seed, request.vary)):
+            raise RequestError("seed", most=MAX_SEED)
         if not 1 <= request.candidates <= MAX_CANDIDATES:
-            raise RequestError(f"Choose among 1 to {MAX_CANDIDATES} candidates.")
+            raise RequestError("candidates", most=MAX_CANDIDATES)
         if request.temperature is not None and not MIN_TEMPERATURE <= request.temperature <= MAX_TEMPERATURE:
-            raise RequestError(f"A temperature is a number from {MIN_TEMPERATURE} to {MAX_TEMPERATURE}.")
+            raise RequestError("temperature", least=MIN_TEMPERATURE, most=MAX_TEMPERATURE)
         rhyme = (
             prosody.resolve_rhyme(script.to_traditional(request.rhyme.strip()), self.model.phonology)
             if request.rhyme.strip()
             else ""
         )
-        if rhyme and rhyme not in self._drafter.rhymes:
-            raise RequestError(
-                f"The group {rhyme} has too few sure characters to rhyme in. "
-                f"Choose one of {' '.join(self._drafter.rhymes)}."
-            )
+        if rhyme and rhyme not in self.rhymes:
+            raise RequestError("rhyme_small", group=rhyme, groups=" ".join(self.rhymes))
         return replace(request, theme=theme, acrostic=acrostic, first_line=first_line, rhyme=rhyme)
 
-    def _known(self, text: str, what: str) -> str:
+    def _known(self, text: str, code: str) -> str:
         """`text` in traditional characters of the vocabulary, without blanks.
 
         Raises:
-            RequestError: It holds something else; the message names it.
+            RequestError: It holds something else; the message (of that code) names it.
         """
         vocabulary = self.model.vocabulary
         folded = script.to_traditional("".join(text.split()))
         unknown = [char for char in dict.fromkeys(folded) if char not in vocabulary]
         if unknown:
-            shown = " ".join(unknown[:5])
-            raise RequestError(
-                f"The {what} may hold only Chinese characters that the poet has read, such as 秋夜; "
-                f"it does not know: {shown}"
-            )
+            raise RequestError(code, chars=" ".join(unknown[:5]))
         return folded
 
     def compose(
@@ -151,12 +150,7 @@ class Poet:
         """
         waiting: dict[str, list[tuple[int, int]]] = defaultdict(list)
         for number, request in enumerate(requests):
-            seeds = (
-                [request.seed]
-                if request.seed is not None
-                else [secrets.randbelow(MAX_SEED + 1) for _ in range(request.candidates)]
-            )
-            waiting[request.form.name] += [(number, seed) for seed in seeds]
+            waiting[request.form.name] += [(number, seed) for seed in _seeds(request)]
         written: dict[int, list[_Written]] = defaultdict(list)
         for pairs in waiting.values():
             for start in range(0, len(pairs), MAX_ROWS):
@@ -215,7 +209,7 @@ class Poet:
             text[start : start + form.line_lengths[0]] for start in range(0, form.num_chars, form.line_lengths[0])
         )
         poem = Poem(lines, form, request.theme or self._title(chosen.ids, form))
-        report = prosody.check(poem, self.model.phonology)
+        report = self.inspect(poem)
         return Composition(
             poem,
             request.theme,
@@ -224,6 +218,7 @@ class Poet:
             chosen.draft.pattern,
             chosen.draft.rhyme,
             chosen.realness,
+            tuple(self.model.classics.hold(line) for line in lines),
             tuple(problem.message for problem in report.problems),
         )
 
@@ -242,6 +237,18 @@ class Poet:
             if len(chosen) == 2:
                 break
         return self.model.vocabulary.decode([chosen[place] for place in sorted(chosen)])
+
+
+def _seeds(request: PoemRequest) -> list[int]:
+    """The seeds of a request's candidates."""
+    if request.seed is not None:
+        return [request.seed]
+    if request.vary is not None:
+        first = request.vary % FIRST_SEEDS
+        own = request.vary // FIRST_SEEDS
+        others = [number for number in range(1, MAX_VARIATION + 1) if number != own]
+        return [first + number * FIRST_SEEDS for number in secrets.SystemRandom().sample(others, request.candidates)]
+    return [secrets.randbelow(FIRST_SEEDS) for _ in range(request.candidates)]
 
 
 def drafter_of(model: Model, constraints: Constraints) -> Drafter:

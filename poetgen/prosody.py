@@ -39,8 +39,49 @@ _CONTINUATION: Mapping[str, str] = MappingProxyType({"bA": "aB", "aB": "bA"})
 RHYMING_TYPES = frozenset("AB")
 
 ProblemKind = Literal[
-    "form", "tone", "opposition", "adhesion", "lone level", "three levels", "rhyme", "line end", "repeated rhyme"
+    "form",
+    "level wanted",
+    "oblique wanted",
+    "opposition",
+    "adhesion",
+    "lone level",
+    "three levels",
+    "rhyme",
+    "no rhyme",
+    "level end",
+    "oblique end",
+    "repeated rhyme",
 ]
+
+# What breaks a poem, for somebody who never heard of it; a caller with other languages has the same keys.
+PROBLEM_TEXTS: Mapping[ProblemKind, str] = MappingProxyType(
+    {
+        "form": "A regulated poem has 4 or 8 lines of 5 or 7 characters each; this has lines of {lengths}.",
+        "level wanted": "Line {number}, {line}: character {place}, {char}, should be level (平).",
+        "oblique wanted": "Line {number}, {line}: character {place}, {char}, should be oblique (仄).",
+        "opposition": (
+            "Line {number}, {line}: its tones repeat those of the line before, where they should oppose them (失對)."
+        ),
+        "adhesion": (
+            "Line {number}, {line}: its second tone should agree with that of the line before, across the couplets "
+            "(失粘)."
+        ),
+        "lone level": (
+            "Line {number}, {line}: only one level tone is left between oblique ones before the rhyme (孤平)."
+        ),
+        "three levels": "Line {number}, {line}: it ends in three level tones (三平尾).",
+        "rhyme": (
+            "Line {number}, {line}: {char} does not rhyme with the group {group} (出韻); it belongs to {groups}."
+        ),
+        "no rhyme": (
+            "Line {number}, {line}: {char} does not rhyme with the group {group} (出韻); "
+            "it is not known as a level rhyme."
+        ),
+        "level end": "Line {number}, {line}: it should end level, in the rhyme; {char} does not.",
+        "oblique end": "Line {number}, {line}: it should end oblique, since it does not rhyme; {char} does not.",
+        "repeated rhyme": "Line {number}, {line}: the rhyme {char} is used twice (重韻).",
+    }
+)
 
 
 def pattern_lines(pattern: str, num_lines: int) -> str:
@@ -70,29 +111,39 @@ class Problem:
         kind: What is broken.
         line: The line, from 0; -1 for the whole poem.
         position: The character in the line, from 0; -1 for the whole line.
-        message: The same in words, for somebody who never heard of it.
+        values: What fills the places of the kind's text.
     """
 
     kind: ProblemKind
     line: int
     position: int
-    message: str
+    values: Mapping[str, str]
+
+    @property
+    def message(self) -> str:
+        """The same in English words."""
+        return PROBLEM_TEXTS[self.kind].format(**self.values)
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What `check` found; `passed` means a regulated poem in every respect."""
+    """What `check` found; `passed` means a regulated poem in every respect.
+
+    Attributes:
+        pattern: The tonal pattern it comes nearest to; "" if its shape is none of ours.
+        rhyme: The rhyme group most of its ends belong to.
+        tones: Of each character of each line, how it may be heard: "L", "O" or both ("LO").
+        problems: What is broken.
+    """
 
     pattern: str
     rhyme: str | None
+    tones: tuple[tuple[str, ...], ...]
     problems: tuple[Problem, ...]
 
     @property
     def passed(self) -> bool:
         return not self.problems
-
-
-_TONE_WORDS: Mapping[str, str] = MappingProxyType({"L": "level (平)", "O": "oblique (仄)"})
 
 
 def _fits(template: str, tones: Sequence[str]) -> bool:
@@ -113,15 +164,14 @@ def check(poem: Poem, phonology: Phonology) -> Report:
     A character of several readings passes if one of them fits; one that the phonology does not know passes for
     its tone and fails as a rhyme.
     """
+    tones = tuple(tuple(phonology.possible_tones(char) for char in line) for line in poem.lines)
     lengths = {len(line) for line in poem.lines}
     if len(lengths) != 1 or not lengths <= {5, 7} or len(poem.lines) not in (4, 8):
         shape = ", ".join(str(len(line)) for line in poem.lines) or "nothing"
-        message = f"A regulated poem has 4 or 8 lines of 5 or 7 characters each; this has lines of {shape}."
-        return Report("", None, (Problem("form", -1, -1, message),))
-    tones = [[phonology.possible_tones(char) for char in line] for line in poem.lines]
+        return Report("", None, tones, (Problem("form", -1, -1, {"lengths": shape}),))
     problems, pattern = _nearest_pattern(poem, tones)
     rhyme, rhyme_problems = _rhyme_problems(poem, pattern, phonology)
-    return Report(pattern, rhyme, tuple(problems + rhyme_problems))
+    return Report(pattern, rhyme, tones, tuple(problems + rhyme_problems))
 
 
 def _nearest_pattern(poem: Poem, tones: Sequence[Sequence[str]]) -> tuple[list[Problem], str]:
@@ -154,18 +204,22 @@ def _nearest_pattern(poem: Poem, tones: Sequence[Sequence[str]]) -> tuple[list[P
     return min(candidates, key=lambda found: len(found[0]))
 
 
+def _at(kind: ProblemKind, number: int, line: str, place: int, **values: str) -> Problem:
+    """A problem at a place in a line, which its text may name."""
+    named = {"number": str(number + 1), "line": line, "place": str(place + 1), "char": line[place]}
+    return Problem(kind, number, place, named | values)
+
+
 def _line_problems(number: int, line_type: str, line: str, heard: Sequence[str]) -> list[Problem]:
-    where = f"Line {number + 1}, {line}:"
     core = heard[-5:]
     if (
         line_type == "B"
         and _fits("OLOOL", core)
         and _fits(line_templates("B", len(line))[0], [*heard[:-5], "L", *core[1:]])
     ):
-        message = f"{where} only one level tone is left between oblique ones before the rhyme (孤平)."
-        return [Problem("lone level", number, len(line) - 4, message)]
+        return [_at("lone level", number, line, len(line) - 4)]
     if line_type == "A" and _fits("XOLLL", core):
-        return [Problem("three levels", number, len(line) - 3, f"{where} it ends in three level tones (三平尾).")]
+        return [_at("three levels", number, line, len(line) - 3)]
     opposite = {"L": "O", "O": "L", "X": "X"}
     template = min(
         line_templates(line_type, len(line)),
@@ -176,33 +230,16 @@ def _line_problems(number: int, line_type: str, line: str, heard: Sequence[str])
     if number > 0 and all(
         swapped[place] in heard[place] and template[place] not in heard[place] for place in range(1, len(line) - 1, 2)
     ):
-        if number % 2:
-            return [
-                Problem(
-                    "opposition",
-                    number,
-                    1,
-                    f"{where} its tones repeat those of the line before, where they should oppose them (失對).",
-                )
-            ]
-        return [
-            Problem(
-                "adhesion",
-                number,
-                1,
-                f"{where} its second tone should agree with that of the line before, across the couplets (失粘).",
-            )
-        ]
+        return [_at("opposition" if number % 2 else "adhesion", number, line, 1)]
     problems: list[Problem] = []
     for place, (wanted, tones) in enumerate(zip(template, heard, strict=True)):
         if wanted == "X" or wanted in tones:
             continue
-        if place == len(line) - 1:
-            ending = "end level, in the rhyme" if wanted == "L" else "end oblique, since it does not rhyme"
-            problems.append(Problem("line end", number, place, f"{where} it should {ending}; {line[place]} does not."))
-        else:
-            message = f"{where} character {place + 1}, {line[place]}, should be {_TONE_WORDS[wanted]}."
-            problems.append(Problem("tone", number, place, message))
+        at_end = place == len(line) - 1
+        kinds: Mapping[str, ProblemKind] = (
+            {"L": "level end", "O": "oblique end"} if at_end else {"L": "level wanted", "O": "oblique wanted"}
+        )
+        problems.append(_at(kinds[wanted], number, line, place))
     return problems
 
 
@@ -223,31 +260,17 @@ def _rhyme_problems(poem: Poem, pattern: str, phonology: Phonology) -> tuple[str
     votes = Counter(group for char in ends.values() for group in rhyme_groups_of(char, phonology))
     group = max(votes, key=lambda name: (votes[name], -RHYME_GROUPS.index(name))) if votes else None
     problems: list[Problem] = []
-    seen: dict[str, int] = {}
+    seen: set[str] = set()
     for number, char in ends.items():
-        where = f"Line {number + 1}, {poem.lines[number]}:"
+        line = poem.lines[number]
         if char in seen:
-            problems.append(
-                Problem(
-                    "repeated rhyme",
-                    number,
-                    len(poem.lines[number]) - 1,
-                    f"{where} the rhyme {char} is used twice (重韻).",
-                )
-            )
-        seen[char] = number
+            problems.append(_at("repeated rhyme", number, line, len(line) - 1))
+        seen.add(char)
         own = rhyme_groups_of(char, phonology)
         borrowed = number == 0 and any(group and group in near and set(near) & set(own) for near in _NEIGHBOURS)
         if group not in own and not borrowed:
-            belongs = f"it belongs to {'/'.join(own)}" if own else "it is not known as a level rhyme"
-            problems.append(
-                Problem(
-                    "rhyme",
-                    number,
-                    len(poem.lines[number]) - 1,
-                    f"{where} {char} does not rhyme with the group {group or '?'} (出韻); {belongs}.",
-                )
-            )
+            kind: ProblemKind = "rhyme" if own else "no rhyme"
+            problems.append(_at(kind, number, line, len(line) - 1, group=group or "?", groups="/".join(own)))
     return group, problems
 
 
@@ -271,9 +294,7 @@ def resolve_rhyme(text: str, phonology: Phonology) -> str:
         return text
     groups = rhyme_groups_of(text, phonology) if len(text) == 1 else ()
     if not groups:
-        raise RequestError(
-            f"{text!r} is no level rhyme. Give one of {' '.join(RHYME_GROUPS)}, or a character that rhymes in one."
-        )
+        raise RequestError("rhyme", text=text, groups=" ".join(RHYME_GROUPS))
     if len(groups) > 1:
-        raise RequestError(f"{text} rhymes in several groups: {', '.join(groups)}. Give the one you mean.")
+        raise RequestError("rhyme_several", text=text, groups=", ".join(groups))
     return groups[0]

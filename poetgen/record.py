@@ -12,7 +12,9 @@ from poetgen.errors import CheckpointError
 from poetgen.phonology import Phonology
 
 WEIGHTS_FILE, JSON_FILE = "model.safetensors", "version.json"
-FORMAT = 1
+FORMAT = 2
+# What the record of a voice's version says beside; null in that of a whole version.
+VOICE_KEYS = ("base", "voice", "verdict", "votes_sha256")
 
 
 def version_name(record: Mapping[str, object]) -> str:

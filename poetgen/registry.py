@@ -1,12 +1,15 @@
-"""The versions there are, which is in use, and their lineage. Files only; knows no torch and no model.
+"""The versions there are, which a voice is in, and their lineage. Files only; knows no torch and no model.
 
 The release shipped inside the package is always there. Others live in the home folder (POETGEN_HOME, or the user's
-data folder): `versions/NAME/` each, and `current.json`, which says what was promoted, the latest last.
+data folder): `versions/NAME/` each, and `current.json`, which says what was promoted, the latest last. Beside this
+shared line of versions each voice has its own, `voices/VOICE/current.json`; a voice without one hears the shared one.
 """
 
 import json
+import re
 import shutil
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import platformdirs
@@ -17,6 +20,7 @@ from poetgen.record import JSON_FILE, WEIGHTS_FILE, load_record
 
 _RELEASE = Path(__file__).parent / "release"
 _CURRENT_FILE = "current.json"
+_VOICE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,11 @@ class Version:
         parent: The version that it was made from, if any.
         shipped: Whether it is the release inside the package.
         figures: What was measured of it when it was made.
+        created_at: When it was registered, in UTC, as ISO 8601.
+        base: The version whose networks it changes, if it is a voice's.
+        voice: The voice it was made for; None for a shared one.
+        verdict: Of the gate, "promoted" or "refused"; None for a version that no gate has seen.
+        votes_sha256: The hash of the ratings it learned from, if any.
     """
 
     name: str
@@ -36,6 +45,11 @@ class Version:
     parent: str | None
     shipped: bool
     figures: dict[str, object]
+    created_at: str
+    base: str | None
+    voice: str | None
+    verdict: str | None
+    votes_sha256: str | None
 
 
 def default_home() -> Path:
@@ -60,7 +74,7 @@ class Registry:
 
     def names(self) -> list[str]:
         """All versions: the shipped one first, then by when they were registered."""
-        shipped = [self._shipped_name()] if (self._release / JSON_FILE).exists() else []
+        shipped = [name for name in [self._shipped_name()] if name]
         folders = (
             [path for path in self._versions().glob("*") if (path / JSON_FILE).exists()]
             if self._versions().is_dir()
@@ -69,8 +83,8 @@ class Registry:
         registered = sorted(folders, key=lambda path: ((path / JSON_FILE).stat().st_mtime_ns, path.name))
         return shipped + [path.name for path in registered if path.name not in shipped]
 
-    def _shipped_name(self) -> str:
-        return str(load_record(self._release)["version"])
+    def _shipped_name(self) -> str | None:
+        return str(load_record(self._release)["version"]) if (self._release / JSON_FILE).exists() else None
 
     def folder(self, name: str) -> Path:
         """Where a version's files are; a beginning of the name is enough if it is the only one.
@@ -89,6 +103,20 @@ class Registry:
         registered = self._versions() / found
         return registered if (registered / JSON_FILE).exists() else self._release
 
+    def root(self, name: str) -> Path:
+        """The folder of the whole version that `name` is, or that it changes if it is a voice's.
+
+        Raises:
+            CheckpointError: No such version, or its base is gone.
+        """
+        record = load_record(self.folder(name))
+        try:
+            return self.folder(record["base"] or record["version"])
+        except CheckpointError:
+            raise CheckpointError(
+                f"The version {record['version']} changes {record['base']}, which is gone. Fit the voice anew."
+            ) from None
+
     def show(self, name: str) -> Version:
         """What is known of a version.
 
@@ -97,7 +125,26 @@ class Registry:
         """
         folder = self.folder(name)
         record = load_record(folder)
-        return Version(str(record["version"]), folder, record["parent"], folder == self._release, record["figures"])
+        return Version(
+            str(record["version"]),
+            folder,
+            record["parent"],
+            record["version"] == self._shipped_name(),
+            record["figures"],
+            datetime.fromtimestamp((folder / JSON_FILE).stat().st_mtime, UTC).isoformat(timespec="seconds"),
+            *(record[key] for key in ("base", "voice", "verdict", "votes_sha256")),
+        )
+
+    def versions_of(self, voice: str | None) -> list[Version]:
+        """The versions that a voice can hear: the shared ones that were in use, then its own that the gate let pass."""
+        shared = set(self._promotions(None))
+        versions = [self.show(name) for name in self.names()]
+        return [
+            version
+            for version in versions
+            if (version.voice is None and (version.shipped or version.name in shared))
+            or (version.voice is not None and version.voice == voice and version.verdict == "promoted")
+        ]
 
     def register(self, folder: Path) -> str:
         """Take a version in: its files are moved from `folder`; returns its name.
@@ -105,7 +152,11 @@ class Registry:
         Raises:
             CheckpointError: `folder` holds no whole version, or the home cannot be written.
         """
-        name = str(load_record(folder)["version"])
+        record = load_record(folder)
+        name = str(record["version"])
+        if record["base"] and self.folder(record["base"]) == self._release:
+            # The next release of the package takes the shipped one's place; its voices still need it.
+            self.register(self._release)
         target = self._versions() / name
         if (target / JSON_FILE).exists():
             return name
@@ -123,8 +174,15 @@ class Registry:
             ) from None
         return name
 
-    def _promotions(self) -> list[str]:
-        path = self.home / _CURRENT_FILE
+    def _current_path(self, voice: str | None) -> Path:
+        if voice is None:
+            return self.home / _CURRENT_FILE
+        if not _VOICE_NAME.fullmatch(voice):
+            raise CheckpointError(f"{voice!r} is no voice's name: use lower-case letters, digits and hyphens.")
+        return self.home / "voices" / voice / _CURRENT_FILE
+
+    def _promotions(self, voice: str | None) -> list[str]:
+        path = self._current_path(voice)
         try:
             history = json.loads(path.read_text(encoding="utf-8"))["promoted"]
         except FileNotFoundError:
@@ -137,13 +195,13 @@ class Registry:
             raise CheckpointError(f"{path} is damaged. Delete it to go back to the shipped release.")
         return history
 
-    def current(self) -> str:
-        """The version in use: the last promoted, else the shipped one.
+    def current(self, voice: str | None = None) -> str:
+        """The version that a voice is in: the last promoted for it, else the last shared one, else the shipped one.
 
         Raises:
             CheckpointError: There is no version at all.
         """
-        promoted = self._promotions()
+        promoted = (voice is not None and self._promotions(voice)) or self._promotions(None)
         if promoted:
             return promoted[-1]
         names = self.names()
@@ -153,30 +211,38 @@ class Registry:
             )
         return names[0]
 
-    def promote(self, name: str) -> str:
-        """Make a version the one in use, in one step; returns its full name.
+    def promote(self, name: str, voice: str | None = None) -> str:
+        """Make a version the one that a voice (None: all without their own) is in, in one step; returns its full name.
 
         Raises:
-            CheckpointError: No such version, or it is damaged.
+            CheckpointError: No such version, or it is damaged, another voice's, or was refused by the gate.
         """
-        full = self.show(name).name
-        self._write([*self._promotions(), full] if self.current() != full else self._promotions())
-        return full
+        promoted = self._promotions(voice)
+        version = self.show(name)
+        if version.voice not in (None, voice):
+            raise CheckpointError(f"The version {version.name} belongs to another voice. Choose one of this voice's.")
+        if version.verdict == "refused":
+            raise CheckpointError(f"The gate refused the version {version.name}. Choose one that passed.")
+        if not promoted or promoted[-1] != version.name:
+            self._write([*promoted, version.name], voice)
+        return version.name
 
-    def rollback(self) -> str:
-        """Go back to what was in use before the last promotion; returns its name.
+    def rollback(self, voice: str | None = None) -> str:
+        """Go back to what a voice was in before the last promotion; returns its name.
 
         Raises:
             CheckpointError: Nothing was promoted.
         """
-        promoted = self._promotions()
+        promoted = self._promotions(voice)
         if not promoted:
             raise CheckpointError("Nothing was promoted, so there is nothing to roll back.")
-        self._write(promoted[:-1])
-        return self.current()
+        self._write(promoted[:-1], voice)
+        return self.current(voice)
 
-    def _write(self, promoted: list[str]) -> None:
+    def _write(self, promoted: list[str], voice: str | None) -> None:
         try:
-            files.write_text(self.home / _CURRENT_FILE, json.dumps({"promoted": promoted}) + "\n")
+            path = self._current_path(voice)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            files.write_text(path, json.dumps({"promoted": promoted}) + "\n")
         except OSError as error:
             raise CheckpointError(f"{self.home} cannot be written ({error}).") from None

@@ -18,10 +18,10 @@ def parse_poem(text: str) -> Poem:
     """
     lines = tuple(script.to_traditional(line) for line in _LINE_END.split(text) if line)
     if not lines:
-        raise RequestError("Give a poem: its lines, with punctuation or line breaks between them.")
+        raise RequestError("poem_empty")
     for line in lines:
         if not script.is_hanzi(line):
-            raise RequestError(f"{line!r} is not Chinese characters only. Give the poem's lines and nothing else.")
+            raise RequestError("poem_hanzi", line=line)
     return Poem(lines, FORMS_BY_LENGTHS.get(tuple(map(len, lines))))
 
 

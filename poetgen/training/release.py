@@ -29,6 +29,7 @@ def assemble(
         dataset.vocabulary,
         dataset.phonology,
         dataset.planner,
+        dataset.classics,
         generator,
         discriminator,
         shares_of(dataset.train),

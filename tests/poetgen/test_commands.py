@@ -48,7 +48,8 @@ def test_write_gives_every_field_and_replays(capsys: pytest.CaptureFixture[str])
     assert main(["write", "--json", "--candidates", "3"]) == 0
     (poem,) = rows(capsys.readouterr().out)
     assert list(poem) == [
-        "form", "theme", "title", "seed", "version", "lines", "traditional", "pattern", "rhyme", "realness", "check",
+        "form", "theme", "title", "seed", "version", "lines", "traditional", "pattern", "rhyme", "realness",
+        "in_classics", "check",
     ]  # fmt: skip
     assert main(["write", "--json", "--seed", str(poem["seed"]), "--version", str(poem["version"])[:6]]) == 0
     (again,) = rows(capsys.readouterr().out)

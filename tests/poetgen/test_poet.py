@@ -1,11 +1,14 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from poetgen import prosody
+from poetgen.dataset import Dataset
 from poetgen.errors import RequestError
-from poetgen.poem import FORMS, MAX_SEED, PoemRequest
-from poetgen.poet import Poet
+from poetgen.poem import FIRST_SEEDS, FORMS, MAX_SEED, PoemRequest
+from poetgen.poet import Poet, drafter_of
+from poetgen.sampling import Constraints, Draft
 
 from tests.poetgen.generated import Sounds  # isort: skip
 
@@ -21,6 +24,8 @@ def known(poet: Poet, number: int = 4) -> str:
         (PoemRequest(theme="autumn"), "does not know: a u t m n"),
         (PoemRequest(seed=-1), "A seed is a number"),
         (PoemRequest(seed=MAX_SEED + 1), "A seed is a number"),
+        (PoemRequest(vary=MAX_SEED + 1), "A seed is a number"),
+        (PoemRequest(vary=1, seed=1), "only one of them"),
         (PoemRequest(candidates=0), "Choose among 1 to"),
         (PoemRequest(temperature=9.0), "A temperature is a number"),
         (PoemRequest(rhyme="x"), "no level rhyme"),
@@ -116,3 +121,51 @@ def test_progress_counts_every_candidate(poet: Poet) -> None:
     told: list[int] = []
     poet.compose([PoemRequest(candidates=3)] * 5, progress=told.append)
     assert sum(told) == 15
+
+
+def test_a_variation_is_near_its_poem_and_replays_by_its_seed_alone(poet: Poet) -> None:
+    (first,) = poet.compose([PoemRequest(FORMS["wulv"], seed=7)])
+    varied = poet.compose([PoemRequest(FORMS["wulv"], vary=first.seed)] * 3)
+    assert {(item.pattern, item.rhyme) for item in varied} == {(first.pattern, first.rhyme)}
+    (again,) = poet.compose([PoemRequest(FORMS["wulv"], seed=varied[0].seed)])
+    assert again == varied[0]
+    (second,) = poet.compose([PoemRequest(FORMS["wulv"], vary=varied[0].seed)])
+    assert second.seed != varied[0].seed
+    assert second.seed % FIRST_SEEDS == first.seed
+
+
+def test_a_variation_keeps_most_of_the_noise(poet: Poet) -> None:
+    drafter = drafter_of(poet.model, Constraints(poet.model.vocabulary, poet.model.phonology, poet.model.planner))
+    requests = [PoemRequest()] * 200
+    first = drafter.drafts(requests, range(200))
+    varied = drafter.drafts(requests, [seed + (1 + seed) * FIRST_SEEDS for seed in range(200)])
+    others = drafter.drafts(requests, range(200, 400))
+
+    def likeness(one: list[Draft], other: list[Draft]) -> float:
+        return float(np.mean([a.noise @ b.noise / (a.noise @ a.noise) for a, b in zip(one, other, strict=True)]))
+
+    assert likeness(first, varied) == pytest.approx(np.cos(0.5), abs=0.05)
+    assert likeness(first, others) == pytest.approx(0, abs=0.1)
+    for one, other in zip(first, varied, strict=True):
+        assert (one.plan == other.plan).all()
+        assert (one.uniforms == other.uniforms).all()
+    # The noise of variations is as long as any: the model has never seen shorter.
+    assert np.mean([d.noise @ d.noise for d in varied]) == pytest.approx(
+        np.mean([d.noise @ d.noise for d in first]), rel=0.1
+    )
+
+
+def test_lines_of_the_corpus_are_known_again(poet: Poet, dataset: Dataset) -> None:
+    line = dataset.vocabulary.decode(dataset.train["wujue"].ids[0, :5])
+    (item,) = poet.compose([poet.check(PoemRequest(FORMS["wujue"], first_line=line, seed=1))])
+    assert item.in_classics[0]
+    assert not all(item.in_classics)
+
+
+def test_any_poem_can_be_inspected(poet: Poet) -> None:
+    (item,) = poet.compose([PoemRequest(seed=4)])
+    report = poet.inspect(item.poem)
+    assert report.passed
+    assert [len(line) for line in report.tones] == [7] * 4
+    assert set().union(*report.tones) <= {"L", "O", "LO"}
+    assert item.rhyme in poet.rhymes

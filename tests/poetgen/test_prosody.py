@@ -52,8 +52,8 @@ def test_a_regulated_poem_passes() -> None:
         (2, ("日目山窮盡", "OOLLO"), "adhesion"),
         (1, ("黃河入海西", "LLOOL"), "rhyme"),
         (3, ("更上一層流", "OOOLL"), "repeated rhyme"),
-        (2, ("欲窮千里山", "OLLOL"), "line end"),
-        (0, ("白山依山盡", "OLLLO"), "tone"),
+        (2, ("欲窮千里山", "OLLOL"), "oblique end"),
+        (0, ("白山依山盡", "OLLLO"), "oblique wanted"),
     ],
 )
 def test_each_fault_is_named(number: int, line: tuple[str, str], kind: str) -> None:
@@ -68,7 +68,7 @@ def test_the_message_names_line_and_character() -> None:
     lines = [*STORK]
     lines[1] = ("白日一山流", "OOOLL")
     lines[2] = ("欲窮千里山", "OLLOL")
-    (problem,) = [problem for problem in report_of(*lines).problems if problem.kind == "line end"]
+    (problem,) = [problem for problem in report_of(*lines).problems if problem.kind == "oblique end"]
     assert (problem.line, problem.position) == (2, 4)
     assert problem.message.startswith("Line 3, 欲窮千里山")
 

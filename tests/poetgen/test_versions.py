@@ -12,7 +12,7 @@ from poetgen.checkpoint import load_model, save_model
 from poetgen.errors import CheckpointError
 from poetgen.poem import PoemRequest
 from poetgen.poet import Poet
-from poetgen.record import JSON_FILE, WEIGHTS_FILE, load_phonology, load_record
+from poetgen.record import JSON_FILE, WEIGHTS_FILE, load_phonology, load_record, version_name
 from poetgen.registry import Registry
 
 
@@ -144,3 +144,72 @@ def test_unknown_ambiguous_and_damaged_names(folder: Path, tmp_path: Path) -> No
     (tmp_path / "home" / "current.json").write_text("[]")
     with pytest.raises(CheckpointError, match="Delete it"):
         registry.current()
+
+
+def voice_version(folder: Path, base: str, voice: str, verdict: str, target: Path) -> Path:
+    """The files of a voice's version, as far as the registry looks at them."""
+    target.mkdir()
+    record = load_record(folder) | {"base": base, "parent": base, "voice": voice, "verdict": verdict}
+    record["version"] = version_name(record)
+    (target / JSON_FILE).write_text(json.dumps(record), encoding="utf-8")
+    (target / WEIGHTS_FILE).write_bytes(b"small changes")
+    return target
+
+
+@pytest.fixture
+def voices(folder: Path, tmp_path: Path) -> tuple[Registry, str, dict[str, str]]:
+    """A registry with a shipped version and three of voices, and their names."""
+    registry = Registry(tmp_path / "home", release=folder)
+    base = registry.current()
+    made = {
+        key: registry.register(voice_version(folder, base, voice, verdict, tmp_path / key))
+        for key, voice, verdict in (
+            ("own", "server-1", "promoted"),
+            ("refused", "server-1", "refused"),
+            ("other", "server-2", "promoted"),
+        )
+    }
+    return registry, base, made
+
+
+def test_each_voice_has_its_own_line_of_versions(voices: tuple[Registry, str, dict[str, str]]) -> None:
+    registry, base, made = voices
+    assert registry.current("server-1") == base
+    registry.promote(made["own"], "server-1")
+    assert registry.current("server-1") == made["own"]
+    assert registry.current("server-2") == registry.current() == base
+    assert [version.name for version in registry.versions_of("server-1")] == [base, made["own"]]
+    assert [version.name for version in registry.versions_of(None)] == [base]
+    assert registry.show(made["own"]).voice == "server-1"
+    assert registry.rollback("server-1") == base
+    with pytest.raises(CheckpointError, match="nothing to roll back"):
+        registry.rollback("server-1")
+
+
+@pytest.mark.parametrize(
+    ("key", "voice", "message"),
+    [("refused", "server-1", "refused"), ("other", "server-1", "another voice"), ("own", None, "another voice"),
+     ("own", "../etc", "no voice's name")],
+)  # fmt: skip
+def test_what_a_voice_may_not_hear(
+    voices: tuple[Registry, str, dict[str, str]], key: str, voice: str | None, message: str
+) -> None:
+    registry, base, made = voices
+    with pytest.raises(CheckpointError, match=message):
+        registry.promote(made[key], voice)
+    assert registry.current() == base
+
+
+def test_a_voice_keeps_its_base_when_another_release_is_shipped(
+    voices: tuple[Registry, str, dict[str, str]], poet: Poet, tmp_path: Path
+) -> None:
+    from dataclasses import replace
+
+    registry, base, made = voices
+    save_model(replace(poet.model, temperature=0.9), tmp_path / "next")
+    upgraded = Registry(registry.home, release=tmp_path / "next")
+    assert upgraded.current() != base
+    assert load_record(upgraded.root(made["own"]))["version"] == base
+    shutil.rmtree(registry.home / "versions" / base)
+    with pytest.raises(CheckpointError, match="is gone"):
+        upgraded.root(made["own"])
