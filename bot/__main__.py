@@ -1,6 +1,7 @@
 """`python -m bot`: reads the settings, builds what they ask for, runs it and closes it again.
 
-Knows no command; with a token it is Discord that sends them, without one the console.
+Knows no command; with a token it is Discord that sends them, without one the console. `python -m bot doctor` only
+looks whether all is there.
 """
 
 import asyncio
@@ -8,60 +9,113 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Coroutine
-from contextlib import suppress
+import threading
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
+from pathlib import Path
 
-from bot.console import Console, has_input, typed_lines
+from bot.card import Cards
+from bot.comparing import Comparing
+from bot.console import Console
+from bot.doctor import examine
 from bot.errors import StartError
-from bot.inference import Inference, load_poet
-from bot.poems import Poems
-from bot.settings import Settings, load_settings
+from bot.finetuning import FinetuneLimits, Finetuning
+from bot.health import Health
+from bot.inference import THREAD_NAME, Inference, load_poet
+from bot.lines import has_input, typed_lines
+from bot.logs import set_up_logging
+from bot.metrics import Metrics
+from bot.poems import Limits, Poems
+from bot.preferences import Preferences
+from bot.rating import Rating
+from bot.services import Services
+from bot.settings import Settings, child_variables, load_settings
 from bot.store import Store
+from bot.voices import Voices
+from bot.words import WordList
 from poetgen.errors import PoetgenError
+from poetgen.registry import Registry
 
+_log = logging.getLogger(__name__)
 _NO_DOOR = (
     "There is no DISCORD_TOKEN and nobody to type: put a token into .env, "
     "or start me in a terminal to try the commands there."
 )
+_USAGE = "I am started with nothing behind my name, or with `doctor`."
+_PRIVACY_FILE = Path(__file__).parents[1] / "PRIVACY.md"
 
 
-class _Redacted(logging.Formatter):
-    """Formats a record with the token left out, wherever it came from."""
-
-    def __init__(self, token: str | None) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
-        self._token = token
-
-    def format(self, record: logging.LogRecord) -> str:
-        line = super().format(record)
-        return line.replace(self._token, "[token]") if self._token else line
+def finetune_command(ratings: Path, voice: str | None, minutes: int, seed: int) -> list[str]:
+    """The command line of a fine-tune."""
+    whose = [] if voice is None else ["--voice", voice]
+    return [
+        sys.executable, "-m", "poetgen", "finetune", "--ratings", str(ratings), *whose,
+        "--minutes", str(minutes), "--seed", str(seed), "--json",
+    ]  # fmt: skip
 
 
-def set_up_logging(settings: Settings) -> None:
-    """Log to standard error; what others say in detail only when all is asked for."""
-    token = settings.discord_token
-    handler = logging.StreamHandler()
-    handler.setFormatter(_Redacted(token.get_secret_value() if token else None))
-    logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
-    for name in ("alembic", "aiosqlite", "sqlalchemy"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+@asynccontextmanager
+async def built(settings: Settings) -> AsyncIterator[Services]:
+    """Everything the commands need, open until the context ends."""
+    words, metrics = WordList(settings.word_list), Metrics()
+    limits = Limits(settings.daily_quota, settings.cooldown_seconds, settings.poetry_script)
+    finetune_limits = FinetuneLimits(
+        settings.finetune_minutes, settings.finetune_min_poems, settings.finetune_min_voters,
+        settings.finetune_min_votes, settings.finetune_silence_minutes * 60,
+    )  # fmt: skip
+    inference = Inference(
+        partial(load_poet, settings.poetgen_home, settings.torch_threads),
+        queue_size=settings.queue_size,
+        max_batch=settings.max_batch,
+        max_voices=settings.max_voices,
+        composed=metrics.composed.observe,
+    )
+    async with await Store.open(settings.database_url) as store, inference:
+        await store.servers.load()
+        metrics.count_queue(lambda: inference.num_waiting)
+        metrics.show_version(inference.poet.version)
+        voices = Voices(Registry(settings.poetgen_home))
+        poems = Poems(inference, store, voices, words, limits, metrics)
+        finetuning = Finetuning(store, voices, finetune_command, child_variables(settings), finetune_limits)
+        try:
+            yield Services(
+                poems=poems,
+                rating=Rating(store, metrics),
+                store=store,
+                voices=voices,
+                preferences=Preferences(store, limits),
+                finetuning=finetuning,
+                comparing=Comparing(poems),
+                cards=Cards(settings.card_font),
+                metrics=metrics,
+                owner_guild_id=settings.owner_guild_id,
+                privacy_url=settings.privacy_url,
+                privacy_file=_PRIVACY_FILE,
+            )
+        finally:
+            await finetuning.close()
 
 
-async def _discord(settings: Settings, token: str, poems: Poems, store: Store) -> None:
+async def _discord(settings: Settings, token: str, services: Services) -> None:
     import aiohttp
     import discord  # half a second, which the console need not wait for
 
     from bot.client import PoetBot
 
     discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # it has no voice to warn of
-    async with PoetBot(poems, store, settings.poetry_script) as bot:
+    async with AsyncExitStack() as stack:
+        bot = await stack.enter_async_context(PoetBot(services))
+        if settings.health_port is not None:
+            await stack.enter_async_context(Health(settings.health_port, services.metrics, bot.is_ready))
         try:
             await bot.start(token)
         except discord.LoginFailure:
             raise StartError(
                 "Discord refuses the DISCORD_TOKEN; copy the token anew from the developer portal."
             ) from None
+        except discord.PrivilegedIntentsRequired:
+            raise StartError("Discord refuses the intents, although none is privileged; try again later.") from None
         except (aiohttp.ClientError, OSError, discord.DiscordServerError, AttributeError) as error:
             # discord.py 2.7.1 stumbles over a websocket that is not there yet when the first connection fails.
             if isinstance(error, AttributeError) and bot.ws is not None:
@@ -70,19 +124,28 @@ async def _discord(settings: Settings, token: str, poems: Poems, store: Store) -
             raise StartError(f"Discord cannot be reached ({cause}); see that this machine has a network.") from None
 
 
-async def _console(settings: Settings, poems: Poems) -> None:
-    await Console(poems, settings.poetry_script, partial(print, flush=True)).run(typed_lines(sys.stdin))
+async def _console(settings: Settings, services: Services) -> None:
+    from bot.daily import DailyPoems
+
+    console = Console(services, partial(print, flush=True), Path("cards"))
+    async with AsyncExitStack() as stack:
+        if settings.health_port is not None:
+            await stack.enter_async_context(Health(settings.health_port, services.metrics, lambda: True))
+        await services.finetuning.start()
+        daily = asyncio.create_task(DailyPoems(services.poems, console.admin).run(), name="daily-poems")
+        try:
+            await console.run(typed_lines(sys.stdin))
+        finally:
+            daily.cancel()
+            await asyncio.gather(daily, return_exceptions=True)
 
 
 async def _serve(settings: Settings) -> None:
-    load = partial(load_poet, settings.poetgen_home, settings.torch_threads)
-    inference = Inference(load, queue_size=settings.queue_size, max_batch=settings.max_batch)
-    async with await Store.open(settings.database_url) as store, inference:
-        poems = Poems(inference, store)
+    async with built(settings) as services:
         if settings.discord_token is not None:
-            await _discord(settings, settings.discord_token.get_secret_value(), poems, store)
+            await _discord(settings, settings.discord_token.get_secret_value(), services)
         else:
-            await _console(settings, poems)
+            await _console(settings, services)
 
 
 async def _until_stopped(work: Coroutine[None, None, None]) -> None:
@@ -107,10 +170,22 @@ async def _until_stopped(work: Coroutine[None, None, None]) -> None:
             raise
 
 
-def main() -> int:
-    """Returns the exit code: 0, or 2 after one sentence on standard error."""
+async def _doctor(settings: Settings) -> int:
+    findings = await examine(settings)
+    for finding in findings:
+        print(finding.line())
+    return 1 if any(finding.well is False for finding in findings) else 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit code: 0, 1 from a doctor who found something, or 2 after one sentence on standard error."""
+    typed = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        if typed not in ([], ["doctor"]):
+            raise StartError(_USAGE)
         settings = load_settings()
+        if typed:
+            return asyncio.run(_doctor(settings))
         if settings.discord_token is None and not has_input(sys.stdin):
             raise StartError(_NO_DOOR)
         set_up_logging(settings)
@@ -124,5 +199,14 @@ def main() -> int:
     return 0
 
 
+def leave(code: int) -> None:
+    """End the program, even if the poet's thread is still composing what nobody waits for any more."""
+    if any(thread.name.startswith(THREAD_NAME) for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -1,4 +1,4 @@
-"""The Discord client: its intents, its commands' registration, and what is told when a command fails.
+"""The Discord client: its intents, its commands' registration, and where presses and failures go.
 
 Knows no command and no poem; `cogs/` has those.
 """
@@ -7,64 +7,60 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.cogs.poem import PoemCog
-from bot.cogs.ratings import RatingsCog
-from bot.errors import explain
-from bot.messages import escaped
-from bot.poems import Poems
-from bot.store import Store
-from poetgen.poem import Script
+from bot.buttons import Press
+from bot.errors import BotError
+from bot.replies import Replies
+from bot.services import Services
+from bot.translator import CatalogueTranslator
 
 _log = logging.getLogger(__name__)
 _COMMANDS_KEY = "commands_hash"
-# Unknown interaction, unknown webhook, invalid webhook token: the person has gone, nobody can be told.
-_EXPIRED = frozenset((10062, 10015, 50027))
-_REPLY_SECONDS = 5.0  # how long a stopping bot waits for its last replies to be sent
+_REPLY_SECONDS = 1.5  # how long a stopping bot waits for its last replies to be sent
+
+PressHandler = Callable[[discord.Interaction[Any], str], Awaitable[None]]
 
 
 class PoetTree(app_commands.CommandTree["PoetBot"]):
     """The commands, with one answer to every error."""
 
+    async def interaction_check(self, interaction: discord.Interaction[Any]) -> bool:
+        """Nothing is refused here; from now on the interaction is watched."""
+        self.client.replies.watch(interaction)
+        return True
+
     async def on_error(self, interaction: discord.Interaction[Any], error: app_commands.AppCommandError) -> None:
-        """Tell the person privately if nothing was shown yet, else in the place of the answer."""
-        cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
-        if isinstance(cause, discord.HTTPException) and cause.code in _EXPIRED:
-            _log.warning("an interaction expired before it was answered (%d)", cause.code)
-            return
-        content = escaped(explain(cause))
-        try:
-            if interaction.response.is_done():
-                await interaction.edit_original_response(content=content)
-            else:
-                await interaction.response.send_message(content, ephemeral=True)
-        except discord.HTTPException as failure:
-            _log.warning("an error could not be told (%d, %d)", failure.status, failure.code)
+        """Tell the person."""
+        await self.client.replies.fail(interaction, error)
+
+    async def again(self, interaction: discord.Interaction[Any], data: dict[str, Any]) -> None:
+        """Run a command as it was asked for before, answering the press that asks for it again."""
+        interaction.data = data  # type: ignore[assignment]
+        await self._call(interaction)
 
 
 class PoetBot(commands.Bot):
     """Yin on Discord.
 
     Args:
-        poems: What the bot does.
-        store: Where it notes which commands Discord knows.
-        script: The characters that poems are shown in.
+        services: What the bot does.
     """
 
-    def __init__(self, poems: Poems, store: Store, script: Script) -> None:
+    def __init__(self, services: Services) -> None:
         super().__init__(
             command_prefix=commands.when_mentioned,
             help_command=None,
             tree_cls=PoetTree,
-            # None of these is privileged; without members and messages there is nothing to cache.
-            intents=discord.Intents(guilds=True, guild_reactions=True, dm_reactions=True),
+            # None of these is privileged. Messages come without their content; deletions are what we want of them.
+            intents=discord.Intents(
+                guilds=True, guild_reactions=True, dm_reactions=True, guild_messages=True, dm_messages=True
+            ),
             member_cache_flags=discord.MemberCacheFlags.none(),
             chunk_guilds_at_startup=False,
             max_messages=None,
@@ -72,51 +68,104 @@ class PoetBot(commands.Bot):
             allowed_installs=app_commands.AppInstallationType(guild=True, user=True),
             allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=True),
         )
-        self._poems = poems
-        self._store = store
-        self._script = script
-        self._replying: set[asyncio.Task[Any]] = set()
+        self.services = services
+        self.replies = Replies(self, services)
+        self._press_handlers: dict[str, PressHandler] = {}
+        self._background: set[asyncio.Task[None]] = set()
 
     async def setup_hook(self) -> None:
         """Add the commands, and tell Discord of them if they changed."""
-        ratings = RatingsCog(self, self._poems)
-        await self.add_cog(ratings)
-        await self.add_cog(PoemCog(self._poems, self._script, ratings.invite, self.replying))
+        from bot.cogs import add_all
+
+        self.add_dynamic_items(Press)
+        await self.tree.set_translator(CatalogueTranslator())
+        await add_all(self)
         await self._sync_if_changed()
 
     async def on_ready(self) -> None:
         """Say that we are here; Discord may say so many times."""
         _log.info("ready in %d servers", len(self.guilds))
 
+    async def on_message(self, message: discord.Message) -> None:
+        """Nothing: what people write is none of our business."""
+
     async def close(self) -> None:
         """Finish what is being composed and answered, then leave."""
-        await self._poems.close()
-        if self._replying:
-            await asyncio.wait(self._replying, timeout=_REPLY_SECONDS)
+        await self.services.finetuning.close()
+        await self.services.poems.close()
+        await self.replies.finish(_REPLY_SECONDS)
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
         await super().close()
 
-    @contextmanager
-    def replying(self) -> Iterator[None]:
-        """What runs within is waited for when the bot stops."""
-        task = asyncio.current_task()
-        assert task is not None
-        self._replying.add(task)
+    def in_background(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run something beside the commands until it ends or the bot stops."""
+        task = asyncio.create_task(work, name=name)
+        self._background.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("%s failed", task.get_name(), exc_info=error)
+
+    def on_press(self, act: str, handler: PressHandler) -> None:
+        """Send presses of an act to a handler."""
+        self._press_handlers[act] = handler
+
+    async def pressed(self, interaction: discord.Interaction[Any], act: str, about: str) -> None:
+        """A button was pressed; like a command it is answered, whatever happens."""
+        self.replies.watch(interaction)
         try:
-            yield
-        finally:
-            self._replying.discard(task)
+            await self._press(interaction, act, about)
+        except Exception as error:
+            await self.replies.fail(interaction, error)
+
+    async def _press(self, interaction: discord.Interaction[Any], act: str, about: str) -> None:
+        if act == "retry":
+            kept = await self.services.store.notes.retry(about, interaction.user.id)
+            if kept is None:
+                raise BotError("nothing_to_retry")
+            data = json.loads(kept)
+            if "custom_id" not in data:
+                assert isinstance(self.tree, PoetTree)
+                await self.tree.again(interaction, data)
+                return
+            _, act, about = data["custom_id"].split(":", 2)
+        handler = self._press_handlers.get(act)
+        if handler is None:
+            raise BotError("button_unknown")
+        await handler(interaction, about)
+
+    async def on_error(self, event_method: str, /, *args: Any, **kwargs: Any) -> None:
+        """An event's handler failed: nobody waits for an answer, so the log is told."""
+        _log.exception("the event %s was not handled", event_method)
 
     async def _sync_if_changed(self) -> None:
-        payloads = [command.to_dict(self.tree) for command in self.tree.get_commands()]
+        scopes: list[discord.abc.Snowflake | None] = [None]
+        if self.services.owner_guild_id is not None:
+            scopes.append(discord.Object(self.services.owner_guild_id))
+        for scope in scopes:
+            await self._sync_scope(scope)
+
+    async def _sync_scope(self, scope: discord.abc.Snowflake | None) -> None:
+        translator = self.tree.translator
+        assert translator is not None
+        payloads = [
+            await command.get_translated_payload(self.tree, translator)
+            for command in self.tree.get_commands(guild=scope)
+        ]
         described = json.dumps([self.application_id, payloads], sort_keys=True, default=str)
         digest = hashlib.sha256(described.encode()).hexdigest()
-        if await self._store.noted(_COMMANDS_KEY) == digest:
+        key = _COMMANDS_KEY if scope is None else f"{_COMMANDS_KEY}:{scope.id}"
+        if await self.services.store.notes.noted(key) == digest:
             return
         try:
-            await self.tree.sync()
+            await self.tree.sync(guild=scope)
         except discord.HTTPException as error:
             # The commands of the last time still work; the next start tries again.
             _log.warning("the commands could not be registered: %s", error)
             return
-        await self._store.note(_COMMANDS_KEY, digest)
+        await self.services.store.notes.note(key, digest)
         _log.info("commands registered: %d", len(payloads))

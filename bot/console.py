@@ -1,48 +1,74 @@
 """The same commands, typed in a terminal or sent through a pipe, for trying the bot without a token.
 
-Knows no Discord and no model.
+Knows no Discord and no model. Its one person owns the bot and manages the one server there is. Reading lines is
+`lines.py`'s.
 """
 
-import asyncio
-import os
 import re
-import stat
-import sys
-import threading
-from collections.abc import AsyncIterator, Callable
-from typing import TextIO
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
 
-from bot.errors import TypedError, explain
-from bot.messages import poem_page, text
-from bot.poems import DOWN, UP, VOTES, Poems
-from bot.store import Asker
-from poetgen.poem import FORMS, Script
+from bot.asker import CONSOLE, Asker
+from bot.card import alt_text
+from bot.catalogue import text
+from bot.console_admin import AdminCommands
+from bot.errors import BotError, explain
+from bot.leaderboard import leaderboard
+from bot.pages import check_page, compare_page, info_page, poem_page, top_page
+from bot.poems import Composing, Wish
+from bot.privacy import Privacy
+from bot.rating import DOWN, UP, VOTES
+from bot.reading import reading
+from bot.services import Services
+from bot.store.poems import StoredPoem
+from bot.typed import clean, plain
+from poetgen.poem import FORMS, SCRIPTS
+from poetgen.text import parse_poem
 
-# In the console there is one person, who is nobody on Discord.
-_ASKER = Asker(requester_id=0)
-_OPTION = re.compile(r"(?:^|\s)(form|theme|seed)[:：]")
+_ASKER = Asker(CONSOLE, guild_id=CONSOLE, admin=True, moderator=True, owner=True)
 _RATINGS = {"up": VOTES[UP], "down": VOTES[DOWN], "clear": None}
+_MAX_READING = 10_000
+_EXPORT_FILE = "yin-privacy.json"
+
+Command = Callable[[str], Awaitable[None]]
 
 
 class Console:
     """Reads commands and prints answers until the lines end or one is /quit.
 
     Args:
-        poems: What the bot does.
-        script: The characters that poems are shown in.
+        services: What the bot does.
         write: Prints a line or several.
+        folder: Where cards and exports are written.
     """
 
-    def __init__(self, poems: Poems, script: Script, write: Callable[[str], None]) -> None:
-        self._poems = poems
-        self._script = script
+    def __init__(self, services: Services, write: Callable[[str], None], folder: Path) -> None:
+        self._services = services
+        self._poems = services.poems
         self._write = write
-        self._last_poem: int | None = None
-        self._commands = {"poem": self._poem, "rate": self._rate, "help": self._help}
+        self._folder = folder
+        self._last: int | None = None
+        self._compared: int | None = None
+        admin = self.admin = AdminCommands(services, self._show, self._asker)
+        self._commands: Mapping[str, Command] = {
+            "poem": self._poem, "another": self._another, "vary": self._vary, "read": self._read, "card": self._card,
+            "info": self._info, "rate": self._rate, "check": self._check, "top": self._top, "compare": self._compare,
+            "pick": self._pick, "delete": self._delete, "report": self._report, "privacy": self._privacy,
+            "help": self._help, "about": self._about, **admin.commands,
+        }  # fmt: skip
+
+    def _asker(self) -> Asker:
+        language = self._services.preferences.home_language(CONSOLE, "en")
+        return replace(_ASKER, language=language, home_language=language)
+
+    def _show(self, page: str) -> None:
+        self._write(plain(page))
 
     async def run(self, lines: AsyncIterator[str]) -> None:
         """Answer each line; what fails is told, and the next line is read."""
-        self._write(text("console.welcome"))
+        self._write(text("console.welcome", self._asker().language))
         async for line in lines:
             if line.strip() == "/quit":
                 return
@@ -52,94 +78,150 @@ class Console:
                 except BrokenPipeError:
                     raise  # whoever read the answers has gone
                 except Exception as error:
-                    self._write(explain(error))
+                    self._write(explain(error, self._asker().language).text)
 
     async def _answer(self, line: str) -> None:
         if not line.startswith("/"):
-            raise TypedError("console.no_slash")
+            raise BotError("no_slash")
         name, _, rest = line[1:].partition(" ")
         if name not in self._commands:
-            raise TypedError("console.unknown", name=name)
+            raise BotError("unknown_command", name=name)
+        if name == "voice" and rest.startswith("compare"):
+            name, rest = "compare", rest.removeprefix("compare")
         await self._commands[name](rest.strip())
 
     async def _poem(self, rest: str) -> None:
-        options = _options(rest)
-        seed = options.pop("seed", None)
-        try:
-            number = None if seed is None else int(seed)
-        except ValueError:
-            raise TypedError("console.seed", seed=seed) from None
-        poem = await self._poems.finish(self._poems.begin(**options, seed=number), _ASKER)
-        self._last_poem = poem.id
-        self._write(poem_page(poem.composition, self._script))
+        options = typed_options("poem", rest, ("form", "theme", "acrostic", "first_line", "rhyme", "seed", "script"))
+        seed, script = options.pop("seed", None), options.pop("script", None)
+        if seed is not None and not re.fullmatch(r"-?\d{1,30}", seed):
+            raise BotError("seed_number", seed=seed)
+        if script is not None and script not in SCRIPTS:
+            raise BotError("script", scripts=", ".join(SCRIPTS))
+        chosen = next((known for known in SCRIPTS if known == script), None)
+        wish = Wish(**options, seed=None if seed is None else int(seed), script=chosen)
+        await self._compose(await self._poems.begin(self._asker(), wish))
+
+    async def _compose(self, begun: Composing) -> None:
+        async with begun as composing:
+            poem = await composing.poem()
+        self._last = poem.id
+        self._show("\n" + poem_page(poem))
+
+    async def _again(self, how: Literal["another", "vary"]) -> None:
+        await self._compose(await self._poems.again(self._asker(), (await self._last_poem()).id, how))
+
+    async def _another(self, _: str) -> None:
+        await self._again("another")
+
+    async def _vary(self, _: str) -> None:
+        await self._again("vary")
+
+    async def _last_poem(self) -> StoredPoem:
+        if self._last is None:
+            raise BotError("no_last_poem")
+        return await self._poems.get(self._asker(), self._last)
+
+    async def _read(self, _: str) -> None:
+        poem = await self._last_poem()
+        self._show(f"{reading(poem.lines, poem.script, _MAX_READING)}\n{text('read.source', self._asker().language)}")
+
+    async def _card(self, rest: str) -> None:
+        poem = await self._last_poem()
+        if not self._services.cards.available:
+            raise BotError("no_font")
+        shade: Literal["light", "dark"] = "dark" if rest == "dark" else "light"
+        drawn = self._services.cards.draw(poem.poem, poem.script, shade, "吟")
+        if drawn is None:
+            raise BotError("no_glyph")
+        path = self._folder / f"poem-{poem.id}-{shade}.png"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(drawn)
+        self._write(f"{path}\n{alt_text(poem.poem, poem.script)}")
+
+    async def _info(self, _: str) -> None:
+        poem = await self._last_poem()
+        voted = await self._poems.store.votes.of(poem.id, CONSOLE) is not None
+        report = self._poems.inference.poet.inspect(poem.poem)
+        self._show(info_page(poem, report, voted, self._asker().language))
 
     async def _rate(self, rest: str) -> None:
         if rest not in _RATINGS:
-            raise TypedError("console.rate")
-        if self._last_poem is None:
-            raise TypedError("console.no_poem")
-        value = _RATINGS[rest]
+            raise BotError("rating")
+        poem, value = await self._last_poem(), _RATINGS[rest]
         if value is None:
-            await self._poems.take_back(self._last_poem, _ASKER.requester_id)
+            await self._services.rating.take_back(poem.id, CONSOLE)
         else:
-            await self._poems.vote(self._last_poem, _ASKER.requester_id, value)
-        up, down = await self._poems.tally(self._last_poem)
-        self._write(text("console.rated", up=up, down=down))
+            await self._services.rating.vote(poem.id, CONSOLE, value)
+        up, down = await self._services.rating.tally(poem.id)
+        self._write(text("console.rated", self._asker().language, up=up, down=down))
+
+    async def _check(self, rest: str) -> None:
+        asker = self._asker()
+        poem = parse_poem(clean(rest))
+        report = self._poems.inference.poet.inspect(poem)
+        self._show(check_page(poem, report, self._poems.script_for(asker), asker.language))
+
+    async def _top(self, rest: str) -> None:
+        asker, period = self._asker(), rest.removeprefix("period:").strip() or "month"
+        entries = await leaderboard(self._services.store, asker, period)
+        self._show(top_page(entries, period, asker.language, self._poems.script_for(asker)))
+
+    async def _compare(self, rest: str) -> None:
+        options = typed_options("compare", rest, ("theme", "first", "second"))
+        asker, comparing = self._asker(), self._services.comparing
+        versions = await comparing.versions(CONSOLE, options.get("first", ""), options.get("second", ""))
+        async with comparing.asked(asker, options.get("theme", ""), versions) as composing:
+            self._compared, first, second = await composing
+        self._show(compare_page(first, second, asker.language))
+
+    async def _pick(self, rest: str) -> None:
+        if self._compared is None or rest not in ("1", "2"):
+            raise BotError("nothing_to_pick")
+        found, first, second = await self._services.comparing.pick(self._asker(), self._compared, int(rest))
+        self._show(compare_page(first, second, self._asker().language, found.picked))
+
+    async def _delete(self, _: str) -> None:
+        await self._poems.delete(self._asker(), await self._last_poem())
+        self._last = None
+        self._write(text("moderation.deleted", self._asker().language))
+
+    async def _report(self, _: str) -> None:
+        await self._poems.report(self._asker(), await self._last_poem())
+        self._write(text("moderation.reported", self._asker().language))
+
+    async def _privacy(self, rest: str) -> None:
+        privacy, asker = Privacy(self._services.store), self._asker()
+        match rest:
+            case "show":
+                self._show(await privacy.page(asker))
+            case "export":
+                path = self._folder / _EXPORT_FILE
+                self._folder.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(await privacy.export(asker))
+                self._write(f"{text('privacy.export', asker.language)}\n{path}")
+            case "delete":
+                self._show(await privacy.delete(asker))
+            case _:
+                raise BotError("one_of", command="privacy", words="show, export, delete")
 
     async def _help(self, _: str) -> None:
-        self._write(text("console.help", forms="|".join(FORMS)))
+        self._write(text("console.help", self._asker().language, forms="|".join(FORMS)))
+
+    async def _about(self, _: str) -> None:
+        language, url = self._asker().language, self._services.privacy_url
+        page = text("about.page", language)
+        self._show(page if url is None else f"{page}\n{text('about.privacy', language, url=url)}")
 
 
-def _options(rest: str) -> dict[str, str]:
-    """`form:qijue theme:秋夜` as a dict; a value goes on until the next option."""
-    before, *pieces = _OPTION.split(rest)
-    names = pieces[::2]
-    if before.strip() or len(set(names)) < len(names):
-        raise TypedError("console.options", rest=before.strip() or rest)
-    return {name: value.strip() for name, value in zip(names, pieces[1::2], strict=True)}
+def typed_options(command: str, rest: str, names: tuple[str, ...]) -> dict[str, str]:
+    """`form:qijue theme:秋夜` as a dict; a value goes on until the next option.
 
-
-def has_input(stream: TextIO | None) -> bool:
-    """Whether anybody can type: a terminal, a pipe or a file, but not /dev/null and not a closed input."""
-    try:
-        return stream is not None and (stream.isatty() or not stat.S_ISCHR(os.fstat(stream.fileno()).st_mode))
-    except (OSError, ValueError):
-        return False
-
-
-async def typed_lines(stream: TextIO) -> AsyncIterator[str]:
-    """The lines of standard input as they come.
-
-    They are read by a daemon thread, and past Python's own buffer: a thread that waits within the buffer holds its
-    lock, and the interpreter could not end until a line is typed.
+    Raises:
+        BotError: Something is none of the options, or is given twice.
     """
-    loop = asyncio.get_running_loop()
-    arrived: asyncio.Queue[bytes] = asyncio.Queue()
-    prompt = "> " if stream.isatty() else ""
-
-    def read() -> None:
-        while True:
-            try:
-                piece = os.read(stream.fileno(), 65536)
-            except OSError:
-                piece = b""
-            try:
-                loop.call_soon_threadsafe(arrived.put_nowait, piece)
-            except RuntimeError:  # the loop is closed: nobody listens any more
-                return
-            if not piece:
-                return
-
-    threading.Thread(target=read, name="console-input", daemon=True).start()
-    pending = b""
-    while True:
-        print(prompt, end="", file=sys.stdout, flush=True)
-        while b"\n" not in pending:
-            piece = await arrived.get()
-            if not piece:
-                if pending:
-                    yield pending.decode("utf-8", "replace")
-                return
-            pending += piece
-        line, _, pending = pending.partition(b"\n")
-        yield line.decode("utf-8", "replace")
+    before, *pieces = re.split(rf"(?:^|\s)({'|'.join(names)})[:：]", rest)
+    found = pieces[::2]
+    if before.strip() or len(set(found)) < len(found):
+        listed = ", ".join(f"{name}:" for name in names)
+        raise BotError("options", command=command, names=listed, rest=before.strip() or rest)
+    return {name: value.strip() for name, value in zip(found, pieces[1::2], strict=True)}

@@ -4,15 +4,15 @@ Knows no Discord, no database and no model.
 
 BotError              what was asked cannot be done; shown in the reader's language
 ├── BusyError         too many poems are waiting
-├── ClosingError      the bot is stopping
-└── TypedError        a line in the console that is no command
+└── ClosingError      the bot is stopping
 StartError            the program cannot start: one sentence, exit code 2
 """
 
 import logging
 import secrets
+from dataclasses import dataclass
 
-from bot.messages import DEFAULT_LANGUAGE, text
+from bot.catalogue import DEFAULT_LANGUAGE, refusal, text
 from poetgen.errors import PoetgenError
 
 _log = logging.getLogger(__name__)
@@ -22,12 +22,12 @@ class BotError(Exception):
     """What was asked cannot be done, and a text of the catalogue says why.
 
     Args:
-        key: The text's key.
+        key: The text's key below "error.".
         values: What stands in it.
     """
 
     def __init__(self, key: str, **values: object) -> None:
-        super().__init__(text(key, DEFAULT_LANGUAGE, **values))
+        super().__init__(text(f"error.{key}", DEFAULT_LANGUAGE, **values))
         self.key = key
         self.values = values
 
@@ -50,23 +50,29 @@ class ClosingError(BotError):
         super().__init__("closing")
 
 
-class TypedError(BotError):
-    """A line in the console that is no command."""
-
-
 class StartError(Exception):
     """The program cannot start; the message is one sentence that says what to do."""
 
 
-def explain(error: BaseException, language: str = DEFAULT_LANGUAGE) -> str:
+@dataclass(frozen=True, slots=True)
+class Explanation:
     """What to tell the person whose request failed.
 
-    An error that nobody expected is logged with its traceback under a short id, and the id is what is told.
+    Attributes:
+        text: One sentence or two.
+        error_id: What the log carries too, if nobody expected the error; then trying again may help.
     """
+
+    text: str
+    error_id: str | None = None
+
+
+def explain(error: BaseException, language: str = DEFAULT_LANGUAGE) -> Explanation:
+    """What to tell; an error that nobody expected is logged with its traceback under a short id."""
     if isinstance(error, BotError):
-        return text(error.key, language, **error.values)
+        return Explanation(text(f"error.{error.key}", language, **error.values))
     if isinstance(error, PoetgenError):
-        return str(error)
+        return Explanation(refusal(error, language))
     error_id = secrets.token_hex(4)
     _log.error("error %s", error_id, exc_info=error)
-    return text("unexpected", language, error_id=error_id)
+    return Explanation(text("error.unexpected", language, error_id=error_id), error_id)

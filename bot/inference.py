@@ -1,45 +1,65 @@
-"""One worker that composes: a bounded queue, waiting requests joined into a batch, the poet in a thread of its own.
+"""One worker that composes: a bounded queue, waiting requests joined into a batch, the poets in a thread of their own.
 
-Knows no Discord, no users and no database; torch is imported only when the poet is loaded.
+Knows no Discord, no users and no database; torch is imported only when a poet is loaded.
 """
 
 import asyncio
+import logging
 import math
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
 
-from bot.errors import BusyError, ClosingError
-from poetgen.poem import Composition, PoemRequest
+from bot.errors import BotError, BusyError, ClosingError
+from poetgen.errors import CheckpointError
+from poetgen.poem import Composition, Poem, PoemRequest
+from poetgen.prosody import Report
+
+_log = logging.getLogger(__name__)
+THREAD_NAME = "poet"
 
 
 class PoetLike(Protocol):
     """What the bot needs of a poet."""
 
+    version: str
+
+    @property
+    def rhymes(self) -> Sequence[str]:
+        """The rhyme groups to offer."""
+
     def check(self, request: PoemRequest) -> PoemRequest:
         """The request as it will be written, or RequestError; quick."""
+
+    def inspect(self, poem: Poem) -> Report:
+        """A poem's tones and faults; quick."""
 
     def compose(self, requests: Sequence[PoemRequest]) -> list[Composition]:
         """A poem for each checked request; takes seconds and blocks."""
 
 
-def load_poet(home: Path | None, num_threads: int) -> PoetLike:
-    """The version in use.
+LoadPoet = Callable[[str | None], PoetLike]
+
+
+def load_poet(home: Path | None, num_threads: int, version: str | None) -> PoetLike:
+    """A version of the poet; None for the shared current one.
 
     Raises:
         CheckpointError: There is none, or it is damaged.
     """
     from poetgen.poet import Poet  # torch costs seconds and 200 MB, and nothing before this needs it
 
-    return Poet.load(home=home, num_threads=num_threads)
+    return Poet.load(home=home, version=version, num_threads=num_threads)
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     request: PoemRequest
+    version: str | None
     answer: asyncio.Future[Composition]
 
 
@@ -47,36 +67,70 @@ class Inference:
     """Composes poems for whoever asks, several at once.
 
     Args:
-        load: Loads the poet; called in the worker thread, because OpenMP's number of threads belongs to the thread
+        load: Loads a version; called in the worker thread, because OpenMP's number of threads belongs to the thread
             that sets it.
         queue_size: How many requests may wait.
         max_batch: How many are composed together at most.
+        max_voices: How many versions stay loaded; the one used longest ago goes first.
+        composed: Told the seconds that each batch took.
     """
 
-    def __init__(self, load: Callable[[], PoetLike], *, queue_size: int, max_batch: int) -> None:
+    def __init__(
+        self,
+        load: LoadPoet,
+        *,
+        queue_size: int,
+        max_batch: int,
+        max_voices: int = 4,
+        composed: Callable[[float], None] = lambda seconds: None,
+    ) -> None:
         self._load = load
         self._max_batch = max_batch
+        self._max_voices = max_voices
+        self._composed = composed
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(queue_size)
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="poet")
-        self._poet: PoetLike | None = None
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=THREAD_NAME)
+        self._first: PoetLike | None = None
+        self._poets: OrderedDict[str, PoetLike] = OrderedDict()  # touched by the worker thread only
         self._worker: asyncio.Task[None] | None = None
+        self._running: list[_Waiting] = []
         self._closing = False
+        self._stuck = False  # composing went on for longer than closing waits
         self._batch_seconds = 2.0  # of the last batch; a guess until there was one
 
     async def __aenter__(self) -> Self:
         try:
-            self._poet = await asyncio.get_running_loop().run_in_executor(self._thread, self._load)
+            self._first = await asyncio.get_running_loop().run_in_executor(self._thread, self._load, None)
         except BaseException:
             self._thread.shutdown(wait=False, cancel_futures=True)
             raise
-        self._worker = asyncio.create_task(self._work(self._poet), name="poet-worker")
+        self._poets[self._first.version] = self._first
+        self._worker = asyncio.create_task(self._work(), name="poet-worker")
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    def submit(self, request: PoemRequest) -> asyncio.Future[Composition]:
+    @property
+    def poet(self) -> PoetLike:
+        """The poet that was loaded first, for what is quick: `check`, `inspect`, `rhymes`."""
+        assert self._first is not None, "asked before the worker was started"
+        return self._first
+
+    @property
+    def num_waiting(self) -> int:
+        return self._queue.qsize()
+
+    @property
+    def closing(self) -> bool:
+        return self._closing
+
+    def submit(self, request: PoemRequest, version: str | None = None) -> asyncio.Future[Composition]:
         """Check a request and queue it; the answer can be awaited, or cancelled as long as it waits.
+
+        Args:
+            request: What is asked for.
+            version: The version that shall write it; None for the one loaded first.
 
         Raises:
             RequestError: It cannot be written.
@@ -85,59 +139,100 @@ class Inference:
         """
         if self._closing:
             raise ClosingError
-        assert self._poet is not None, "submit before the worker was started"
-        checked = self._poet.check(request)
+        checked = self.poet.check(request)
         answer: asyncio.Future[Composition] = asyncio.get_running_loop().create_future()
         try:
-            self._queue.put_nowait(_Waiting(checked, answer))
+            self._queue.put_nowait(_Waiting(checked, version, answer))
         except asyncio.QueueFull:
             batches = math.ceil(self._queue.qsize() / self._max_batch)
             raise BusyError(seconds=math.ceil(batches * self._batch_seconds)) from None
         return answer
 
-    async def close(self) -> None:
-        """Take nothing new, refuse what waits, finish what is being composed. Closing twice does no harm."""
+    async def close(self, seconds: float = 6.0) -> bool:
+        """Take nothing new, refuse what waits, finish what is being composed. Closing twice does no harm.
+
+        Args:
+            seconds: How long to wait for what is being composed; then it is refused too.
+
+        Returns:
+            Whether the worker thread has ended.
+        """
         self._closing = True
         while not self._queue.empty():
-            waiting = self._queue.get_nowait()
-            if not waiting.answer.done():
-                waiting.answer.set_exception(ClosingError())
+            self._refuse(self._queue.get_nowait())
             self._queue.task_done()
         if self._worker is not None:
-            await self._queue.join()
+            try:
+                await asyncio.wait_for(self._queue.join(), seconds)
+            except TimeoutError:
+                self._stuck = True
+                for waiting in self._running:
+                    self._refuse(waiting)
             self._worker.cancel()
             await asyncio.gather(self._worker, return_exceptions=True)
             self._worker = None
-        await asyncio.to_thread(self._thread.shutdown)
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        if not self._stuck:
+            await asyncio.to_thread(self._thread.shutdown)
+        return not self._stuck
 
-    async def _work(self, poet: PoetLike) -> None:
+    def _refuse(self, waiting: _Waiting) -> None:
+        if not waiting.answer.done():
+            waiting.answer.set_exception(ClosingError())
+
+    async def _work(self) -> None:
         while True:
             batch = [await self._queue.get()]
             while len(batch) < self._max_batch and not self._queue.empty():
                 batch.append(self._queue.get_nowait())
+            self._running = batch
             try:
-                await self._answer(poet, [waiting for waiting in batch if not waiting.answer.done()])
+                for version in dict.fromkeys(waiting.version for waiting in batch):
+                    alike = [waiting for waiting in batch if waiting.version == version and not waiting.answer.done()]
+                    await self._answer(version, alike)
             finally:
+                self._running = []
                 for _ in batch:
                     self._queue.task_done()
 
-    async def _answer(self, poet: PoetLike, batch: Sequence[_Waiting]) -> None:
+    async def _answer(self, version: str | None, batch: Sequence[_Waiting]) -> None:
         if not batch:
             return
         requests = [waiting.request for waiting in batch]
         started = time.monotonic()
         try:
-            compositions = await asyncio.get_running_loop().run_in_executor(self._thread, poet.compose, requests)
+            loop = asyncio.get_running_loop()
+            compositions = await loop.run_in_executor(self._thread, self._compose, version, requests)
             answered = list(zip(batch, compositions, strict=True))
         except Exception as error:
             if len(batch) > 1:
                 # One request must not spoil the others': each goes alone.
                 for waiting in batch:
-                    await self._answer(poet, [waiting])
+                    await self._answer(version, [waiting])
             elif not batch[0].answer.done():
                 batch[0].answer.set_exception(error)
             return
         self._batch_seconds = time.monotonic() - started
+        self._composed(self._batch_seconds)
         for waiting, composition in answered:
             if not waiting.answer.done():
                 waiting.answer.set_result(composition)
+
+    def _compose(self, version: str | None, requests: Sequence[PoemRequest]) -> list[Composition]:
+        return self._voice(version).compose(requests)
+
+    def _voice(self, version: str | None) -> PoetLike:
+        if version is None:
+            return self.poet
+        poet = self._poets.get(version)
+        if poet is None:
+            try:
+                poet = self._load(version)
+            except CheckpointError as error:
+                _log.warning("version %s cannot be loaded: %s", version, error)
+                raise BotError("version_gone", version=version) from None
+            self._poets[version] = poet
+        self._poets.move_to_end(version)
+        while len(self._poets) > self._max_voices:
+            self._poets.popitem(last=False)
+        return poet

@@ -1,33 +1,111 @@
-"""What the bot does, whoever asks: a poem is checked, composed, kept and shown; votes on it are counted.
+"""What the bot does, whoever asks: a poem is checked, composed, kept and shown, deleted and reported.
 
-Knows no Discord and no terminal; both call this. `begin` is quick and refuses at once, `finish` takes its time.
+Knows no Discord and no terminal; both call this. `begin` is quick and refuses at once, `Composing.poem` takes its time.
 """
 
 import asyncio
-from dataclasses import dataclass
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Literal, Self
 
+from bot.asker import CONSOLE, Asker
+from bot.errors import BotError, ClosingError
 from bot.inference import Inference
-from bot.messages import clean
-from bot.store import Asker, Store
-from poetgen.poem import DEFAULT_FORM, Composition, PoemRequest, form_named
+from bot.metrics import Metrics
+from bot.store import Store
+from bot.store.poems import Setting, StoredPoem
+from bot.store.usage import Taken
+from bot.themes import meant
+from bot.typed import clean
+from bot.voices import Voices
+from bot.words import WordList
+from poetgen.poem import DEFAULT_FORM, Composition, PoemRequest, Script, form_named
 
-UP, DOWN = "👍", "👎"
-VOTES = {UP: 1, DOWN: -1}
-# The five skin tones, and the selector that asks for an emoji's coloured form.
-_MODIFIERS = dict.fromkeys((*range(127995, 128000), 65039))
+# Of the poems served, this share is drawn without the discriminator's choice, so that a fine-tune sees such too.
+UNRANKED_SHARE = 0.1
+_TRIES = 3  # how often to compose anew when the heads spell a word of the list
+REPORTS_TO_HIDE = 3
 
 
 @dataclass(frozen=True, slots=True)
-class KeptPoem:
-    """A poem and its id in the store."""
+class Wish:
+    """What a person typed after /poem; everything may be left out."""
 
-    id: int
-    composition: Composition
+    form: str = DEFAULT_FORM.name
+    theme: str = ""
+    acrostic: str = ""
+    first_line: str = ""
+    rhyme: str = ""
+    seed: int | None = None
+    script: Script | None = None
 
 
-def vote_of(emoji: str) -> int | None:
-    """The vote that an emoji casts, in any skin tone; None if it is none."""
-    return VOTES.get(emoji.translate(_MODIFIERS))
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What holds where a server chose nothing.
+
+    Attributes:
+        quota: Poems of a member a day.
+        cooldown: Seconds between two of them.
+        script: The characters of poems.
+    """
+
+    quota: int = 200
+    cooldown: int = 5
+    script: Script = "simplified"
+
+
+class Composing:
+    """A poem under way. As a context: what fails within gives the member's quota back.
+
+    Args:
+        poems: Whose it is.
+        request: As it was queued.
+        setting: How it will be kept.
+        version: Who writes it.
+        answer: The composition to come.
+        taken: What to give back.
+    """
+
+    def __init__(
+        self,
+        poems: "Poems",
+        request: PoemRequest,
+        setting: Setting,
+        version: str,
+        answer: asyncio.Future[Composition],
+        taken: Taken | None,
+    ) -> None:
+        self._poems = poems
+        self._request = request
+        self._setting = setting
+        self._version = version
+        self._answer = answer
+        self._taken = taken
+
+    async def poem(self) -> StoredPoem:
+        """Wait for the poem, and keep it before anybody sees it."""
+        composition = await self._answer
+        more = self._poems.store.servers.of(self._setting.guild_id).words
+        for _ in range(_TRIES):
+            if not self._poems.words.found_in("".join(line[0] for line in composition.poem.lines), more):
+                return await self._poems.store.poems.add(self._setting, self._request, composition)
+            if self._request.seed is not None:
+                break
+            composition = await self._poems.inference.submit(self._request, self._version)
+        raise BotError("word")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._answer.cancel()
+        await self._poems.release(self._setting.requester_id, self._taken if error is not None else None)
 
 
 class Poems:
@@ -36,65 +114,171 @@ class Poems:
     Args:
         inference: Composes.
         store: Keeps.
+        voices: Which version a server hears.
+        words: What may not be spelt.
+        limits: Where a server chose nothing.
+        metrics: What is counted.
+        chance: A number from 0 to 1, to draw the tenth that is not ranked.
     """
 
-    def __init__(self, inference: Inference, store: Store) -> None:
-        self._inference = inference
-        self._store = store
-        self._votes_in_order = asyncio.Lock()
+    def __init__(
+        self,
+        inference: Inference,
+        store: Store,
+        voices: Voices,
+        words: WordList,
+        limits: Limits,
+        metrics: Metrics,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.inference = inference
+        self.store = store
+        self.voices = voices
+        self.words = words
+        self.limits = limits
+        self.metrics = metrics
+        self._asking: set[int] = set()
+        self._chance = chance
 
-    def begin(
-        self, form: str = DEFAULT_FORM.name, theme: str = "", seed: int | None = None
-    ) -> asyncio.Future[Composition]:
+    def script_for(self, asker: Asker) -> Script:
+        """The characters of poems where somebody asks."""
+        return self.store.servers.of(asker.guild_id).script or self.limits.script
+
+    async def begin(self, asker: Asker, wish: Wish) -> Composing:
         """Check a request and queue it.
 
         Raises:
             RequestError: It cannot be written.
-            BusyError: Too many are waiting.
-            ClosingError: The bot is stopping.
+            BotError: This person may not now, or not here; the queue is full; the bot is stopping.
         """
-        return self._inference.submit(PoemRequest(form=form_named(form), theme=clean(theme), seed=seed))
+        typed = [clean(piece) for piece in (wish.theme, wish.acrostic, wish.first_line, wish.rhyme)]
+        self.words.refuse(typed, self.store.servers.of(asker.guild_id).words)
+        request = PoemRequest(form_named(wish.form), meant(typed[0]), typed[1], typed[2], typed[3], wish.seed)
+        request = self.inference.poet.check(request)
+        version = None if wish.seed is None else await self.store.poems.version_of(request)
+        return await self._compose(asker, request, wish.script or self.script_for(asker), version)
 
-    async def finish(self, composing: asyncio.Future[Composition], asker: Asker) -> KeptPoem:
-        """Wait for a poem that was begun, and keep it before anybody sees it."""
-        composition = await composing
-        return KeptPoem(await self._store.add_poem(asker, composition), composition)
+    async def again(self, asker: Asker, poem_id: int, how: Literal["another", "vary"]) -> Composing:
+        """The same request with a new seed, or poems near one.
+
+        Raises:
+            BotError: As `begin` does, or the poem is gone.
+        """
+        poem = await self.get(asker, poem_id)
+        request = replace(poem.request, vary=poem.seed) if how == "vary" else poem.request
+        return await self._compose(asker, request, poem.script, None)
+
+    async def daily(self, form: str | None, setting: Setting) -> StoredPoem:
+        """A poem that nobody asked for."""
+        request = self.inference.poet.check(PoemRequest(form=form_named(form or DEFAULT_FORM.name)))
+        version = await self.voices.current(setting.guild_id)
+        answer = self.inference.submit(request, version)
+        async with Composing(self, request, setting, version, answer, None) as composing:
+            return await composing.poem()
+
+    async def _compose(self, asker: Asker, request: PoemRequest, script: Script, version: str | None) -> Composing:
+        if self.inference.closing:
+            raise ClosingError
+        ranked = request.seed is not None or self._chance() >= UNRANKED_SHARE
+        if not ranked:
+            request = replace(request, candidates=1)
+        setting = Setting(
+            requester_id=asker.user_id,
+            guild_id=asker.guild_id,
+            channel_id=asker.channel_id,
+            script=script,
+            language=asker.home_language,
+            ranked=ranked,
+            vote_buttons=not asker.can_react,
+        )
+        taken = await self._take(asker)
+        try:
+            version = version or await self.voices.current(asker.guild_id)
+            answer = self.inference.submit(request, version)
+        except BaseException:
+            await self.release(asker.user_id, taken)
+            raise
+        self.metrics.poems.inc()
+        return Composing(self, request, setting, version, answer, taken)
+
+    async def _take(self, asker: Asker) -> Taken | None:
+        """Let a person in: at this place, one at a time, within cooldown and quota.
+
+        Raises:
+            BotError: Not now, or not here.
+        """
+        choices = self.store.servers.of(asker.guild_id)
+        if choices.channels and not {asker.channel_id, asker.parent_id} & set(choices.channels):
+            raise BotError("not_here", channels=" ".join(f"<#{channel}>" for channel in choices.channels))
+        if asker.user_id in self._asking:
+            raise BotError("one_at_a_time")
+        if asker.user_id == CONSOLE:
+            return None
+        self._asking.add(asker.user_id)
+        quota = self.limits.quota if choices.quota is None else choices.quota
+        cooldown = self.limits.cooldown if choices.cooldown is None else choices.cooldown
+        try:
+            return await self.store.usage.take(asker.user_id, asker.guild_id, quota, cooldown * 1000)
+        except BaseException:
+            self._asking.discard(asker.user_id)
+            raise
+
+    async def release(self, user_id: int, give_back: Taken | None) -> None:
+        """A person's request has ended; `give_back` if it failed."""
+        self._asking.discard(user_id)
+        if give_back is not None:
+            await self.store.usage.give_back(give_back)
+
+    @asynccontextmanager
+    async def counted(self, asker: Asker) -> AsyncIterator[None]:
+        """What runs within is one of a person's poems; if it fails, it is given back."""
+        taken = await self._take(asker)
+        try:
+            yield
+        except BaseException:
+            await self.release(asker.user_id, taken)
+            raise
+        await self.release(asker.user_id, None)
+
+    async def get(self, asker: Asker, poem_id: int) -> StoredPoem:
+        """A poem that may be shown.
+
+        Raises:
+            BotError: It was deleted or hidden, or is a poem of somewhere else.
+        """
+        poem = await self.store.poems.get(poem_id)
+        if poem is None or poem.hidden:
+            raise BotError("poem_gone")
+        if poem.guild_id is not None and poem.guild_id != asker.guild_id:
+            raise BotError("poem_gone")
+        return poem
 
     async def shown(self, poem_id: int, message_id: int) -> None:
         """A poem is now shown in a message; votes on that message count for it."""
-        await self._store.note_message(poem_id, message_id)
+        await self.store.poems.note_message(poem_id, message_id)
 
-    async def vote(self, poem_id: int, voter_id: int, value: int) -> None:
-        """One vote per person and poem, the last one counts."""
-        await self._store.cast_vote(poem_id, voter_id, value)
+    async def messages_deleted(self, message_ids: list[int]) -> None:
+        """Messages are gone, and the poems they showed with them."""
+        await self.store.poems.delete_shown_by(message_ids)
 
-    async def take_back(self, poem_id: int, voter_id: int) -> None:
-        """Forget a person's vote on a poem, whichever it was."""
-        await self._store.withdraw_votes(poem_id, voter_id)
+    async def delete(self, asker: Asker, poem: StoredPoem) -> None:
+        """Forget a poem for its requester or a moderator.
 
-    async def tally(self, poem_id: int) -> tuple[int, int]:
-        """How many votes a poem has, for and against."""
-        return await self._store.tally(poem_id)
-
-    async def vote_on_message(self, message_id: int, voter_id: int, value: int) -> None:
-        """A vote on whatever poem a message shows; nothing happens if it shows none."""
-        async with self._votes_in_order:  # a slow look-up must not let a later vote pass an earlier one
-            poem_id = await self._store.poem_of_message(message_id)
-            if poem_id is not None:
-                await self._store.cast_vote(poem_id, voter_id, value)
-
-    async def take_back_on_message(
-        self, message_id: int, voter_id: int | None = None, value: int | None = None
-    ) -> None:
-        """Votes on a message's poem are taken back: all, or one person's, or those of one value.
-
-        A person who gave both keeps the later one when the earlier is taken back.
+        Raises:
+            BotError: The asker is neither.
         """
-        async with self._votes_in_order:
-            poem_id = await self._store.poem_of_message(message_id)
-            if poem_id is not None:
-                await self._store.withdraw_votes(poem_id, voter_id, value)
+        if not (asker.user_id == poem.requester_id or asker.moderator or asker.owner):
+            raise BotError("not_yours")
+        await self.store.poems.delete(poem.id)
 
-    async def close(self) -> None:
-        """Begin nothing new, and let what is being composed be finished."""
-        await self._inference.close()
+    async def report(self, asker: Asker, poem: StoredPoem) -> tuple[int, bool]:
+        """Keep a report; returns how many there are and whether the poem is to be hidden now."""
+        count = await self.store.votes.report(poem.id, asker.user_id)
+        hide = count >= REPORTS_TO_HIDE and not poem.hidden
+        if hide:
+            await self.store.poems.hide(poem.id)
+        return count, hide
+
+    async def close(self) -> bool:
+        """Begin nothing new, and let what is being composed be finished; returns whether it was."""
+        return await self.inference.close()

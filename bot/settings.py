@@ -3,6 +3,7 @@
 Knows nothing of what the settings are for; model and training have theirs elsewhere.
 """
 
+import os
 import re
 from pathlib import Path
 from typing import Literal
@@ -25,13 +26,27 @@ class Settings(BaseSettings):
     )
 
     discord_token: SecretStr | None = Field(None, description="The bot's token; without one the console runs.")
-    database_url: str = Field("sqlite+aiosqlite:///data/yin.db", description="Where poems and votes are kept.")
+    owner_guild_id: int | None = Field(None, ge=1, description="The server where the owner's commands are.")
+    database_url: str = Field("sqlite+aiosqlite:///data/yin.db", description="Where everything is kept.")
     poetgen_home: Path | None = Field(None, description="Where versions of the poet are kept beside the shipped one.")
-    poetry_script: Script = Field("simplified", description="The characters that poems are shown in.")
+    poetry_script: Script = Field("simplified", description="The characters of poems where nobody chose.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged.")
+    log_format: Literal["text", "json"] = Field("text", description="How it is logged.")
     torch_threads: int = Field(2, ge=1, le=256, description="How many threads compose.")
+    max_voices: int = Field(4, ge=1, le=64, description="How many versions of the poet stay loaded.")
     queue_size: int = Field(64, ge=1, le=10_000, description="How many requests may wait.")
     max_batch: int = Field(8, ge=1, le=64, description="How many waiting requests are composed together.")
+    cooldown_seconds: int = Field(5, ge=0, le=3600, description="The time between two poems of a member.")
+    daily_quota: int = Field(200, ge=1, le=100_000, description="How many poems a member may have a day.")
+    word_list: Path | None = Field(None, description="More words that nothing may spell.")
+    card_font: Path | None = Field(None, description="The font of cards, before the system's.")
+    health_port: int | None = Field(None, ge=1, le=65535, description="Where health and metrics are served.")
+    privacy_url: str | None = Field(None, pattern=r"https://\S+", description="Where PRIVACY.md can be read.")
+    finetune_minutes: int = Field(5, ge=1, le=600, description="How long a fine-tune may learn.")
+    finetune_silence_minutes: float = Field(3, gt=0, le=60, description="When a silent fine-tune is stopped.")
+    finetune_min_votes: int = Field(30, ge=1, description="The votes that a fine-tune needs.")
+    finetune_min_poems: int = Field(15, ge=1, description="The poems that a fine-tune needs.")
+    finetune_min_voters: int = Field(3, ge=1, description="The voters that a fine-tune needs.")
 
     @field_validator("discord_token")
     @classmethod
@@ -41,6 +56,11 @@ class Settings(BaseSettings):
                 "is not a bot token; copy it from the Bot page of your application in Discord's developer portal"
             )
         return token
+
+    @field_validator("log_format", mode="before")
+    @classmethod
+    def _in_small(cls, form: object) -> object:
+        return form.lower() if isinstance(form, str) else form
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -64,3 +84,9 @@ def load_settings(env_file: Path | None = Path(".env")) -> Settings:
         raise StartError(f"{key}{separator}{reason}.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise StartError(f"{env_file} cannot be read ({type(error).__name__}).") from None
+
+
+def child_variables(settings: Settings) -> dict[str, str]:
+    """The environment of a fine-tune: ours, with the poet's home as it is set here and without the token."""
+    kept = {name: value for name, value in os.environ.items() if name.upper() != "DISCORD_TOKEN"}
+    return kept | ({"POETGEN_HOME": str(settings.poetgen_home.absolute())} if settings.poetgen_home else {})

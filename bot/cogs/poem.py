@@ -1,49 +1,68 @@
-"""/poem on Discord.
+"""/poem on Discord, and the buttons below a poem that show more of it: Another, Vary, Read, Card, Info.
 
 Knows no model and no database.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import Any
+import asyncio
+import io
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Literal
 
 import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.messages import form_label, poem_card, text
-from bot.poems import Poems
-from bot.store import Asker
-from poetgen.poem import DEFAULT_FORM, FORMS, MAX_THEME_LENGTH, Script
+from bot.asker import Asker
+from bot.buttons import Press, poem_buttons, row
+from bot.card import Shade, alt_text
+from bot.catalogue import text
+from bot.client import PoetBot
+from bot.errors import BotError
+from bot.pages import MAX_PAGE, form_label, info_page, poem_page
+from bot.poems import Composing, Wish
+from bot.reading import reading
+from bot.store.poems import StoredPoem
+from bot.themes import suggestions
+from bot.typed import shortened
+from poetgen.poem import DEFAULT_FORM, FORMS, MAX_THEME_LENGTH
+from poetgen.script import show
 
 _FORMS = [app_commands.Choice(name=form_label(name, "simplified"), value=name) for name in FORMS]
+_SEAL = "吟"
+_MAX_CHOICE = 100
 
 
 class PoemCog(commands.Cog):
     """Writes poems.
 
     Args:
-        poems: What the bot does.
-        script: The characters that poems are shown in.
-        invite_votes: Called with each message that shows a poem; must not wait.
-        replying: A context that keeps the bot from stopping before the answer is sent.
+        bot: The client.
+        invite_votes: Called with each poem that is shown and rated by reactions; must not wait.
     """
 
-    def __init__(
-        self,
-        poems: Poems,
-        script: Script,
-        invite_votes: Callable[[discord.Message], None],
-        replying: Callable[[], AbstractContextManager[None]],
-    ) -> None:
-        self._poems = poems
-        self._script = script
+    def __init__(self, bot: PoetBot, invite_votes: Callable[[StoredPoem], None]) -> None:
+        self._bot = bot
+        self._poems = bot.services.poems
+        self._cards = bot.services.cards
         self._invite_votes = invite_votes
-        self._replying = replying
+        bot.on_press("another", self._again("another"))
+        bot.on_press("vary", self._again("vary"))
+        bot.on_press("read", self._read)
+        bot.on_press("info", self._info)
+        bot.on_press("card", self._card)
+        bot.on_press("card-dark", partial(self._redraw, shade="dark"))
+        bot.on_press("card-light", partial(self._redraw, shade="light"))
 
-    @app_commands.command(description=text("command.poem"))
+    @app_commands.command(description=text("command.poem.description"))
     @app_commands.describe(
-        form=text("option.form"), theme=text("option.theme", length=MAX_THEME_LENGTH), seed=text("option.seed")
+        form=text("command.poem.form"),
+        theme=text("command.poem.theme"),
+        acrostic=text("command.poem.acrostic"),
+        first_line=text("command.poem.first_line"),
+        rhyme=text("command.poem.rhyme"),
+        seed=text("command.poem.seed"),
+        script=text("command.poem.script"),
     )
     @app_commands.choices(form=_FORMS)
     async def poem(
@@ -51,18 +70,105 @@ class PoemCog(commands.Cog):
         interaction: discord.Interaction[Any],
         form: str = DEFAULT_FORM.name,
         theme: str = "",
+        acrostic: str = "",
+        first_line: str = "",
+        rhyme: str = "",
         seed: int | None = None,
+        script: Literal["simplified", "traditional"] | None = None,
     ) -> None:
         """Refuse at once and privately what cannot be written; else acknowledge, compose, keep, show."""
-        composing = self._poems.begin(form, theme, seed)
-        with self._replying():
-            try:
-                await interaction.response.defer(thinking=True)
-            except BaseException:
-                composing.cancel()
-                raise
-            asker = Asker(interaction.user.id, interaction.guild_id, interaction.channel_id)
-            poem = await self._poems.finish(composing, asker)
-            message = await interaction.edit_original_response(content=poem_card(poem.composition, self._script))
+        wish = Wish(form, theme, acrostic, first_line, rhyme, seed, script)
+        await self._show(interaction, lambda asker: self._poems.begin(asker, wish))
+
+    @poem.autocomplete("theme")
+    async def _themes(self, interaction: discord.Interaction[Any], typed: str) -> list[app_commands.Choice[str]]:
+        asker = await self._bot.replies.asker(interaction)
+        found = suggestions(typed, self._poems.script_for(asker), str(interaction.locale))
+        # A theme of one's own is offered as it stands, if it is short enough to be one.
+        own = [(typed, typed)] if typed.strip() and len(typed) <= MAX_THEME_LENGTH and not found else []
+        return [app_commands.Choice(name=name[:_MAX_CHOICE], value=value) for name, value in own + found][:25]
+
+    @poem.autocomplete("rhyme")
+    async def _rhymes(self, interaction: discord.Interaction[Any], typed: str) -> list[app_commands.Choice[str]]:
+        asker = await self._bot.replies.asker(interaction)
+        script = self._poems.script_for(asker)
+        groups = [(show(group, script), group) for group in self._poems.inference.poet.rhymes]
+        wanted = typed.strip()
+        return [
+            app_commands.Choice(name=name, value=group)
+            for name, group in groups
+            if not wanted or wanted in (name, group)
+        ][:25]
+
+    async def _show(
+        self, interaction: discord.Interaction[Any], begin: Callable[[Asker], Awaitable[Composing]]
+    ) -> None:
+        asker = await self._bot.replies.asker(interaction)
+        async with await begin(asker) as composing:
+            await self._bot.replies.think(interaction, ephemeral=False)
+            poem = await composing.poem()
+            message = await self._bot.replies.answer(
+                interaction, poem_page(poem), view=poem_buttons(poem, self._cards.available), ephemeral=False
+            )
+        if message is not None:
             await self._poems.shown(poem.id, message.id)
-            self._invite_votes(message)
+            if not poem.vote_buttons:
+                self._invite_votes(poem)
+
+    def _again(self, how: Literal["another", "vary"]) -> Callable[[discord.Interaction[Any], str], Awaitable[None]]:
+        async def pressed(interaction: discord.Interaction[Any], about: str) -> None:
+            await self._mend(interaction, about)
+            await self._show(interaction, lambda asker: self._poems.again(asker, int(about), how))
+
+        return pressed
+
+    async def _mend(self, interaction: discord.Interaction[Any], about: str) -> None:
+        """The bot may have ended between sending a poem and noting its message: the first press tells which it is."""
+        if interaction.message is not None:
+            await self._poems.shown(int(about), interaction.message.id)
+
+    async def _get(self, interaction: discord.Interaction[Any], about: str) -> tuple[Asker, StoredPoem]:
+        asker = await self._bot.replies.asker(interaction)
+        return asker, await self._poems.get(asker, int(about))
+
+    async def _read(self, interaction: discord.Interaction[Any], about: str) -> None:
+        asker, poem = await self._get(interaction, about)
+        await self._bot.replies.think(interaction, ephemeral=True)
+        page = await asyncio.to_thread(reading, poem.lines, poem.script, MAX_PAGE - 100)
+        await self._bot.replies.answer(interaction, f"{page}\n{text('read.source', asker.language)}")
+
+    async def _info(self, interaction: discord.Interaction[Any], about: str) -> None:
+        asker, poem = await self._get(interaction, about)
+        voted = await self._poems.store.votes.of(poem.id, asker.user_id) is not None
+        report = self._poems.inference.poet.inspect(poem.poem)
+        await self._bot.replies.answer(interaction, info_page(poem, report, voted, asker.language))
+
+    async def _card(self, interaction: discord.Interaction[Any], about: str) -> None:
+        _, poem = await self._get(interaction, about)
+        await self._bot.replies.think(interaction, ephemeral=False)
+        file, view = await self._drawn(interaction, poem, "light")
+        await self._bot.replies.answer(interaction, "", view=view, files=[file], ephemeral=False)
+
+    async def _redraw(self, interaction: discord.Interaction[Any], about: str, *, shade: Shade) -> None:
+        _, poem = await self._get(interaction, about)
+        file, view = await self._drawn(interaction, poem, shade)
+        await self._bot.replies.update(interaction, view=view, files=[file])
+
+    async def _drawn(
+        self, interaction: discord.Interaction[Any], poem: StoredPoem, shade: Shade
+    ) -> tuple[discord.File, discord.ui.View]:
+        guild = interaction.guild_id and self._bot.get_guild(interaction.guild_id)
+        seal = guild.name if guild else _SEAL
+        drawn = await asyncio.to_thread(self._cards.draw, poem.poem, poem.script, shade, seal)
+        if drawn is None:
+            raise BotError("no_glyph")
+        if len(drawn) > interaction.filesize_limit:
+            raise BotError("card_size")
+        other: Shade = "dark" if shade == "light" else "light"
+        view = row([Press(f"card-{other}", poem.id, text(f"button.{other}", poem.language))])
+        file = discord.File(
+            io.BytesIO(drawn),
+            f"poem-{poem.id}-{shade}.png",
+            description=shortened(alt_text(poem.poem, poem.script), 1024),
+        )
+        return file, view

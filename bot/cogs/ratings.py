@@ -1,16 +1,22 @@
-"""Reactions on poems: 👍 and 👎 are put there by the bot, and counted when people add or remove theirs.
+"""Votes: reactions that the bot puts under poems and people add or remove, and buttons where it may not react.
 
-Knows no model; which messages show poems, the store knows, so reactions count after a restart too.
+Knows no model; which messages show poems, the store knows, so votes count after a restart too.
 """
 
 import asyncio
 import logging
 from collections import deque
+from functools import partial
+from typing import Any
 
 import discord
 from discord.ext import commands
 
-from bot.poems import VOTES, Poems, vote_of
+from bot.buttons import DOWN_ACT, UP_ACT, poem_buttons
+from bot.client import PoetBot
+from bot.pages import poem_page
+from bot.rating import VOTES, vote_of
+from bot.store.poems import StoredPoem
 
 _log = logging.getLogger(__name__)
 # Past this, the oldest poems go without the bot's own two reactions; people's count all the same.
@@ -21,19 +27,21 @@ class RatingsCog(commands.Cog):
     """Counts votes.
 
     Args:
-        bot: The client, for its own user's id.
-        poems: What the bot does.
+        bot: The client.
     """
 
-    def __init__(self, bot: commands.Bot, poems: Poems) -> None:
+    def __init__(self, bot: PoetBot) -> None:
         self._bot = bot
-        self._poems = poems
-        self._to_invite: deque[discord.Message] = deque(maxlen=_MAX_INVITATIONS)
+        self._poems = bot.services.poems
+        self._rating = bot.services.rating
+        self._to_invite: deque[StoredPoem] = deque(maxlen=_MAX_INVITATIONS)
         self._inviting: asyncio.Task[None] | None = None
+        bot.on_press(UP_ACT, partial(self._pressed, value=1))
+        bot.on_press(DOWN_ACT, partial(self._pressed, value=-1))
 
-    def invite(self, message: discord.Message) -> None:
-        """Put the two reactions on a message, in the background."""
-        self._to_invite.append(message)
+    def invite(self, poem: StoredPoem) -> None:
+        """Put the two reactions under a poem, in the background."""
+        self._to_invite.append(poem)
         if self._inviting is None or self._inviting.done():
             self._inviting = asyncio.create_task(self._invite_all(), name="invite-votes")
 
@@ -45,40 +53,73 @@ class RatingsCog(commands.Cog):
 
     async def _invite_all(self) -> None:
         while self._to_invite:
-            message = self._to_invite.popleft()
+            poem = self._to_invite.popleft()
             try:
-                for emoji in VOTES:
-                    await message.add_reaction(emoji)
-            except (discord.Forbidden, discord.NotFound):
-                continue  # no permission here, or the message is gone
+                await self._invite(poem)
+            except discord.NotFound:
+                continue  # the message is gone
             except discord.HTTPException as error:
-                _log.warning("reactions could not be added (%d, %d)", error.status, error.code)
+                _log.warning("votes could not be invited (%d, %d)", error.status, error.code)
+            except Exception:
+                _log.exception("votes could not be invited")
+
+    async def _invite(self, poem: StoredPoem) -> None:
+        kept = await self._poems.store.poems.get(poem.id)
+        if kept is None or kept.message_id is None or kept.channel_id is None:
+            return
+        message = self._bot.get_partial_messageable(kept.channel_id).get_partial_message(kept.message_id)
+        try:
+            for emoji in VOTES:
+                await message.add_reaction(emoji)
+        except discord.Forbidden:
+            await self._poems.store.poems.show_vote_buttons(kept.id)
+            kept = kept.with_vote_buttons()
+            up, down = await self._rating.tally(kept.id)
+            view = poem_buttons(kept, self._bot.services.cards.available, up, down)
+            await message.edit(content=poem_page(kept), view=view)
+
+    async def _pressed(self, interaction: discord.Interaction[Any], about: str, *, value: int) -> None:
+        poem, up, down = await self._rating.press(int(about), interaction.user.id, value)
+        view = poem_buttons(poem.with_vote_buttons(), self._bot.services.cards.available, up, down)
+        await self._bot.replies.update(interaction, view=view)
+        if poem.message_id is None and interaction.message is not None:
+            await self._poems.shown(poem.id, interaction.message.id)
 
     @commands.Cog.listener()
     async def on_raw_reaction_add(self, payload: discord.RawReactionActionEvent) -> None:
         """A vote is cast."""
         value = self._vote(payload)
         if value is not None and not (payload.member is not None and payload.member.bot):
-            await self._poems.vote_on_message(payload.message_id, payload.user_id, value)
+            await self._rating.vote_on_message(payload.message_id, payload.user_id, value)
 
     @commands.Cog.listener()
     async def on_raw_reaction_remove(self, payload: discord.RawReactionActionEvent) -> None:
         """A vote is taken back."""
         value = self._vote(payload)
         if value is not None:
-            await self._poems.take_back_on_message(payload.message_id, payload.user_id, value)
+            await self._rating.take_back_on_message(payload.message_id, payload.user_id, value)
 
     @commands.Cog.listener()
     async def on_raw_reaction_clear(self, payload: discord.RawReactionClearEvent) -> None:
         """A moderator removed all reactions."""
-        await self._poems.take_back_on_message(payload.message_id)
+        await self._rating.take_back_on_message(payload.message_id)
 
     @commands.Cog.listener()
     async def on_raw_reaction_clear_emoji(self, payload: discord.RawReactionClearEmojiEvent) -> None:
         """A moderator removed all reactions of one kind."""
         value = vote_of(str(payload.emoji))
         if value is not None:
-            await self._poems.take_back_on_message(payload.message_id, value=value)
+            await self._rating.take_back_on_message(payload.message_id, value=value)
+
+    @commands.Cog.listener()
+    async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:
+        """A message is gone, and with it the poem that it showed."""
+        await self._poems.messages_deleted([payload.message_id])
+
+    @commands.Cog.listener()
+    async def on_raw_bulk_message_delete(self, payload: discord.RawBulkMessageDeleteEvent) -> None:
+        """Many messages are gone."""
+        await self._poems.messages_deleted(sorted(payload.message_ids))
 
     def _vote(self, payload: discord.RawReactionActionEvent) -> int | None:
         own_id = self._bot.user.id if self._bot.user is not None else None

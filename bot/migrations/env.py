@@ -5,7 +5,7 @@ Knows no settings; the connection has its transaction already, so all steps succ
 
 from alembic import context
 
-from bot.tables import metadata
+from bot.store.tables import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True)
 with context.begin_transaction():

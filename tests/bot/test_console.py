@@ -1,30 +1,33 @@
 """The console: the same commands as on Discord, typed."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from bot.console import Console
-from bot.poems import Poems
-from tests.bot.conftest import FakePoet, Rows
+from bot.services import Services
+from tests.bot.conftest import FakePoet, FakeRegistry, Rows, Trainer
 
 
-async def _session(poems: Poems, *lines: str) -> str:
+async def _session(services: Services, *lines: str, folder: Path = Path("/nowhere")) -> str:
     async def typed() -> AsyncIterator[str]:
         for line in lines:
             yield line
 
     said: list[str] = []
-    await Console(poems, "simplified", said.append).run(typed())
+    await Console(services, said.append, folder).run(typed())
     return "\n".join(said[1:])
 
 
-async def test_poem_is_shown_and_kept(poems: Poems, rows: Rows) -> None:
-    said = await _session(poems, "/poem form:qijue theme:秋夜 seed:5", "/quit", "/poem")
-    assert "秋夜\n\n一道残阳铺水中，半江瑟瑟半江红。\n可怜九月初三夜，露似真珠月似弓。\n" in said
+async def test_poem_is_shown_and_kept(services: Services, rows: Rows) -> None:
+    said = await _session(services, "/poem form:qijue theme:秋夜 seed:5", "/quit", "/poem")
+    assert "秋夜\n一道残阳铺水中，半江瑟瑟半江红。\n可怜九月初三夜，露似真珠月似弓。\n" in said
     assert "seed 5" in said
-    query = "SELECT form, theme, seed, requester_id, guild_id, channel_id, message_id FROM poems"
-    assert rows(query) == [("qijue", "秋夜", 5, 0, None, None, None)], "nothing after /quit is read"
+    assert "**" not in said
+    query = "SELECT form, theme, seed, requester_id, message_id FROM poems"
+    assert rows(query) == [("qijue", "秋夜", 5, 0, None)], "nothing after /quit is read"
 
 
 @pytest.mark.parametrize(
@@ -33,22 +36,101 @@ async def test_poem_is_shown_and_kept(poems: Poems, rows: Rows) -> None:
         ("/poem", ("qijue", "")),
         ("/poem theme:秋夜 form:wulv", ("wulv", "秋夜")),
         ("/poem theme： 秋夜", ("qijue", "秋夜")),
+        ("/poem theme:Autumn moon form:wujue", ("wujue", "秋月")),
         ("  /poem   form:wujue  ", ("wujue", "")),
     ],
 )
-async def test_options_in_any_order(poems: Poems, rows: Rows, line: str, asked: tuple[str, str]) -> None:
-    await _session(poems, line)
+async def test_options_in_any_order(services: Services, rows: Rows, line: str, asked: tuple[str, str]) -> None:
+    await _session(services, line)
     assert rows("SELECT form, theme FROM poems") == [asked]
 
 
-async def test_last_poem_is_rated(poems: Poems, rows: Rows) -> None:
-    said = await _session(poems, "/poem", "/poem", "/rate up")
-    assert rows.votes() == [(2, 0, 1)]
+async def test_last_poem_is_rated(services: Services, rows: Rows) -> None:
+    said = await _session(services, "/poem", "/poem", "/rate up")
+    assert rows("SELECT poem_id, voter_id, value, weight FROM votes") == [(2, 0, 1, 1)], "here one's own vote counts"
     assert "1 👍 and 0 👎" in said
-    await _session(poems, "/poem", "/rate up", "/rate down")
+    await _session(services, "/poem", "/rate up", "/rate down")
     assert rows.votes() == [(2, 0, 1), (3, 0, -1)]
-    await _session(poems, "/poem", "/rate down", "/rate clear")
+    await _session(services, "/poem", "/rate down", "/rate clear")
     assert rows.votes() == [(2, 0, 1), (3, 0, -1)]
+
+
+async def test_buttons_are_words(services: Services, poet: FakePoet, tmp_path: Path) -> None:
+    lines = ("/poem theme:秋夜", "/another", "/vary", "/read", "/info", "/rate up", "/info", "/card dark", "/top")
+    said = await _session(services, *lines, folder=tmp_path)
+    assert [batch[0].vary for batch in poet.batches] == [None, None, 8]
+    assert "yī dào cán yáng" in said
+    assert "一○ 道● 残○" in said
+    assert said.count("fake-1") == 1, "the version is told after the vote"
+    assert "1 👍 0 👎" in said
+    if services.cards.available:
+        assert (tmp_path / "poem-3-dark.png").read_bytes().startswith(b"\x89PNG")
+        assert str(tmp_path / "poem-3-dark.png") in said
+
+
+async def test_admin_commands(services: Services, registry: FakeRegistry, rows: Rows) -> None:
+    registry.add("fake-2", "server-0")
+    said = await _session(
+        services, "/settings script traditional", "/settings timezone asia/tokyo", "/settings words +月夜",
+        "/settings limits 9 1", "/poem theme:月夜", "/poem theme:秋夜", "/voice list", "/voice use fake-2",
+        "/voice rollback", "/daily set 08:00 wujue",
+        "/daily off", "/owner status", "/owner voice list", "/about", "/settings words -月夜",
+        "/settings language zh-CN", "/finetune status", "/settings language auto",
+    )  # fmt: skip
+    assert "一道殘陽鋪水中" in said
+    assert "Asia/Tokyo" in said
+    assert "on the list here" in said
+    assert "version fake-2 is heard" in said
+    assert "at 08:00 (Asia/Tokyo)" in said
+    assert "no poem a day any more" in said
+    assert "1 poems" in said
+    assert "这个声音没有正在进行的微调" in said
+    assert rows("SELECT theme FROM poems") == [("秋夜",)]
+
+
+async def test_compare_and_pick(services: Services, registry: FakeRegistry, rows: Rows) -> None:
+    registry.add("fake-2", "server-0")
+    said = await _session(services, "/pick 1", "/voice compare theme:秋夜", "/pick 2")
+    assert "/compare shows two poems" in said
+    assert said.index("Which do you like better?") < said.index("fake-2")
+    assert rows("SELECT picked FROM comparisons") == [(2,)]
+
+
+async def test_check_privacy_delete_report(services: Services, rows: Rows, tmp_path: Path) -> None:
+    said = await _session(
+        services, "/check 白日依山盡，黃河入海流。欲窮千里目，更上一層樓。", "/poem", "/report", "/delete", "/poem",
+        "/privacy show", "/privacy export", "/privacy delete", folder=tmp_path,
+    )  # fmt: skip
+    assert "白○ 日●" in said
+    assert "Thank you." in said
+    assert "The poem is deleted." in said
+    assert "1 poems asked for" in said
+    assert (tmp_path / "yin-privacy.json").exists()
+    assert rows("SELECT requester_id FROM poems") == [(-1,)]
+
+
+async def test_finetune_is_shown_as_it_goes_on(services: Services, trainer: Trainer, rows: Rows) -> None:
+    trainer.write("stage('generator', 0.5)\nsaid(version='new-1', verdict='promoted', reasons=[])")
+    await services.finetuning.start()
+
+    async def typed() -> AsyncIterator[str]:
+        for line in ("/poem", "/rate up"):
+            yield line
+        for voter in (1, 2):
+            rows.run(f"INSERT INTO votes VALUES (1, {voter}, 1, 0, 1)")
+        yield "/finetune start"
+        async with asyncio.timeout(20):
+            while "-# after" not in "".join(said) and "after\n" not in "".join(said):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        yield "/finetune history"
+
+    said: list[str] = []
+    await Console(services, said.append, Path("/nowhere")).run(typed())
+    page = "\n".join(said)
+    assert "from 1 poems with 3 votes by 3 voters" in page
+    assert "The generator learns" in page
+    assert "promoted: this voice is heard" in page
+    assert "#1" in page
 
 
 @pytest.mark.parametrize(
@@ -61,23 +143,43 @@ async def test_last_poem_is_rated(poems: Poems, rows: Rows) -> None:
         ("/poem theme:秋 theme:春", "at most once"),
         ("/poem seed:many", "A seed is a whole number; many is none."),
         ("/poem seed:-1", "A seed is a number from 0"),
+        ("/poem script:cursive", "The scripts are"),
         ("/poem theme:🍂", "does not know"),
+        ("/poem acrostic:王八蛋", "on the list here"),
         ("/rate", "up, down or clear"),
-        ("/rate up", "no poem to rate yet"),
+        ("/rate up", "There is no poem yet"),
+        ("/another", "There is no poem yet"),
+        ("/check", "Give a poem"),
+        ("/top yesterday", "The periods are"),
+        ("/daily set noon", "A time looks like"),
+        ("/daily", "set, off"),
+        ("/voice use nothing", "no such version"),
+        ("/voice", "list, use, rollback"),
+        ("/finetune", "start, status, cancel, history"),
+        ("/finetune start", "too little to learn from"),
+        ("/settings colour red", "show, language"),
+        ("/settings words 月", "Put + before"),
+        ("/settings limits many", "two numbers"),
+        ("/settings timezone Mars", "no such time zone"),
+        ("/settings language fr", "The languages are"),
+        ("/privacy", "show, export, delete"),
+        ("/owner", "finetune, voice, status"),
         ("/help me", "/rate up | down | clear"),
     ],
 )
 async def test_wrong_line_gets_one_answer_and_the_session_goes_on(
-    poems: Poems, rows: Rows, line: str, said: str
+    services: Services, rows: Rows, line: str, said: str
 ) -> None:
-    answer = await _session(poems, line, "", "/poem theme:秋夜")
+    answer = await _session(services, line, "", "/poem theme:秋夜")
     assert said in answer
     assert "Traceback" not in answer
     assert rows("SELECT theme FROM poems") == [("秋夜",)]
 
 
-async def test_failure_is_told_with_an_id_and_the_session_goes_on(poems: Poems, poet: FakePoet, rows: Rows) -> None:
+async def test_failure_is_told_with_an_id_and_the_session_goes_on(
+    services: Services, poet: FakePoet, rows: Rows
+) -> None:
     poet.fail_on = "春"
-    said = await _session(poems, "/poem theme:春", "/poem theme:秋夜")
+    said = await _session(services, "/poem theme:春", "/poem theme:秋夜")
     assert "in my log as" in said
     assert rows("SELECT theme FROM poems") == [("秋夜",)]

@@ -1,60 +1,57 @@
-"""The real discord.py in a simulated Discord: /poem, reactions, restarts, and what goes wrong."""
+"""The real discord.py in a simulated Discord: /poem, its buttons, reactions, restarts, and what goes wrong."""
 
 import asyncio
 import logging
 import re
+from collections.abc import Iterator
+from typing import Any
 
 import discord
 import pytest
 import simcord
 
+from bot.asker import Asker
 from bot.client import PoetBot
-from bot.cogs.poem import PoemCog
-from bot.errors import ClosingError
-from bot.poems import Poems
+from bot.cogs.catchup import CatchUpCog
+from bot.errors import BotError, ClosingError
+from bot.inference import Inference
+from bot.poems import Poems, Wish
+from bot.services import Services
 from bot.store import Store
 from poetgen.errors import RequestError
-from tests.bot.conftest import FakePoet, Rows, until
+from tests.bot.conftest import FakePoet, FakeRegistry, Rows, Trainer, services_on, until
+from tests.bot.discord_place import Place, buttons, hold_to_the_limits, labels
 
-
-class Place:
-    """A server with a channel and two members."""
-
-    def __init__(self, env: simcord.Env) -> None:
-        self.guild = env.create_guild()
-        self.channel = self.guild.create_text_channel("poems")
-        self.alice = self.guild.add_member(env.create_user("alice"))
-        self.bob = self.guild.add_member(env.create_user("bob"))
-
-    async def poem(self, **options: object) -> discord.Message:
-        result = await self.alice.slash(self.channel, "poem", **options)
-        assert result.response is not None
-        return result.response.message
+POEM = "**秋夜**\n一道残阳铺水中，半江瑟瑟半江红。\n可怜九月初三夜，露似真珠月似弓。\n"
 
 
 @pytest.fixture
-def place(simcord_env: simcord.Env) -> Place:
-    return Place(simcord_env)
+def place(simcord_env: simcord.Env) -> Iterator[Place]:
+    yield Place(simcord_env)
+    hold_to_the_limits(simcord_env)
 
 
 async def test_poem_is_acknowledged_kept_and_shown(simcord_env: simcord.Env, place: Place, rows: Rows) -> None:
     result = await place.alice.slash(place.channel, "poem", form="qijue", theme="秋夜", seed=5)
 
     callbacks = [request.json for request in simcord_env.http_requests if request.path.endswith("/callback")]
-    assert callbacks == [{"type": 5}], "deferred at once"
+    assert [callback["type"] for callback in callbacks if callback] == [5], "deferred at once"
     assert not result.ephemeral
     message = result.response
     assert message is not None
-    assert message.content == (
-        "**秋夜**\n"
-        "一道残阳铺水中，半江瑟瑟半江红。\n"
-        "可怜九月初三夜，露似真珠月似弓。\n"
-        "-# seven-character quatrain 七绝 · rhyme 东 · seed 5"
-    )
+    assert message.content == POEM + "-# seven-character quatrain 七绝 · rhyme 东 · seed 5"
     query = "SELECT message_id, requester_id, guild_id, channel_id, form, theme, seed, version, text FROM poems"
     text = "一道殘陽鋪水中\n半江瑟瑟半江紅\n可憐九月初三夜\n露似真珠月似弓"
     ids = (message.id, place.alice.id, place.guild.id, place.channel.id)
     assert rows(query) == [(*ids, "qijue", "秋夜", 5, "fake-1", text)]
+
+
+async def test_buttons_are_in_one_row_and_labelled(place: Place, services: Services) -> None:
+    result = await place.alice.slash(place.channel, "poem")
+    cards = ["Card"] if services.cards.available else []
+    assert labels(result.response) == ["Another", "Vary", "Read", *cards, "Info"]
+    assert result.response is not None
+    assert len(result.response.message.components) == 1
 
 
 async def test_everything_may_be_left_out(place: Place, rows: Rows) -> None:
@@ -63,12 +60,37 @@ async def test_everything_may_be_left_out(place: Place, rows: Rows) -> None:
     assert rows("SELECT form, theme FROM poems") == [("qijue", "")]
 
 
-async def test_works_in_direct_messages(simcord_env: simcord.Env, place: Place, rows: Rows) -> None:
+async def test_all_that_was_asked_for_reaches_the_poet_and_is_kept(place: Place, poet: FakePoet, rows: Rows) -> None:
+    message = await place.poem(
+        form="wulv", theme="Autumn Moon", acrostic="春江", first_line="春眠不覺曉", rhyme="東", script="traditional"
+    )
+    assert "一道殘陽鋪水中" in message.content
+    [[request]] = poet.batches
+    assert (request.form.name, request.theme, request.acrostic) == ("wulv", "秋月", "春江")
+    assert (request.first_line, request.rhyme) == ("春眠不覺曉", "東")
+    query = "SELECT theme, acrostic, first_line, asked_rhyme, script FROM poems"
+    assert rows(query) == [("秋月", "春江", "春眠不覺曉", "東", "traditional")]
+
+
+async def test_themes_are_suggested_in_several_languages(place: Place) -> None:
+    found = await place.alice.autocomplete(place.channel, "poem", "theme", "autumn m")
+    assert found[0] == {"name": "秋月 autumn moon", "value": "秋月"}
+    found = await place.alice.autocomplete(place.channel, "poem", "theme", "봄비")
+    assert found[0]["value"] == "春雨"
+    found = await place.alice.autocomplete(place.channel, "poem", "rhyme", "东")
+    assert found == [{"name": "东", "value": "東"}]
+
+
+async def test_direct_message_has_vote_buttons(simcord_env: simcord.Env, place: Place, rows: Rows) -> None:
     await place.alice.user.send_dm("hello")
     result = await place.alice.user.slash("poem", theme="秋夜")
     assert result.response is not None
     assert "秋夜" in result.response.content
+    assert labels(result.response)[-2:] == ["0", "0"]
     assert rows("SELECT guild_id, requester_id FROM poems") == [(None, place.alice.id)]
+    [up] = [button.custom_id for button in buttons(result.response) if str(button.emoji) == "👍"]
+    await place.alice.user.click(result.response, custom_id=up)
+    assert rows("SELECT value, weight FROM votes") == [(1, 0)], "the requester's own vote weighs nothing"
 
 
 @pytest.mark.parametrize(
@@ -89,6 +111,7 @@ async def test_bad_input_is_refused_privately(
     assert result.response is not None
     assert said in result.response.content
     assert rows("SELECT id FROM poems") == []
+    assert rows("SELECT used FROM usage") == [], "nothing of the quota is gone"
     assert [type(error.__cause__) for error in simcord_env.errors] == [RequestError]
 
 
@@ -99,8 +122,7 @@ async def test_theme_is_cleaned_of_what_cannot_be_seen(place: Place, rows: Rows)
 
 async def test_nobody_can_be_mentioned(simcord_env: simcord.Env, place: Place) -> None:
     await place.poem(theme="秋夜")
-    bodies = [request.json for request in simcord_env.http_requests if request.method == "PATCH"]
-    assert [body["allowed_mentions"] for body in bodies if body] == [{"parse": []}]
+    assert [body["allowed_mentions"] for body in place.bodies("PATCH")] == [{"parse": []}]
 
 
 async def test_bot_puts_both_reactions_and_does_not_count_them(place: Place, rows: Rows) -> None:
@@ -111,11 +133,27 @@ async def test_bot_puts_both_reactions_and_does_not_count_them(place: Place, row
     assert rows.votes() == []
 
 
-async def test_poem_is_shown_where_the_bot_may_not_react(simcord_env: simcord.Env, place: Place) -> None:
+async def test_where_reacting_is_refused_buttons_take_its_place(
+    simcord_env: simcord.Env, place: Place, rows: Rows
+) -> None:
     simcord_env.inject_error("PUT", "/channels/*/reactions/*", status=403, code=50013, times=None)
     message = await place.poem(theme="秋夜")
+    await simcord_env.settle()
+    shown = place.channel.last_message
+    assert shown is not None
     assert "秋夜" in message.content
-    assert message.reactions == []
+    up, down = buttons(shown)[-2:]
+    assert [up.label, down.label] == ["0", "0"]
+
+    await place.bob.click(shown, custom_id=up.custom_id)
+    assert rows.votes() == [(1, place.bob.id, 1)]
+    counted = place.channel.last_message
+    assert counted is not None
+    assert labels(counted)[-2:] == ["1", "0"]
+    await place.bob.click(counted, custom_id=down.custom_id)
+    assert rows.votes() == [(1, place.bob.id, -1)]
+    await place.bob.click(counted, custom_id=down.custom_id)
+    assert rows.votes() == [], "pressed again, it is taken back"
 
 
 async def test_one_vote_per_member_the_last_one_counts_and_can_be_taken_back(place: Place, rows: Rows) -> None:
@@ -143,92 +181,283 @@ async def test_other_reactions_and_other_messages_are_no_votes(place: Place, row
     assert rows.votes() == []
 
 
-async def test_cleared_reactions_are_taken_back(simcord_env: simcord.Env, place: Place, rows: Rows) -> None:
+async def test_cleared_reactions_and_deleted_messages_are_noticed(
+    simcord_env: simcord.Env, place: Place, rows: Rows
+) -> None:
     message = await place.poem()
     await place.alice.react(message, "👍")
     await place.bob.react(message, "👎")
     simcord_env.backend.clear_reactions(place.channel.id, message.id)
     await simcord_env.settle()
     assert rows.votes() == []
+    await place.admin.delete(message)
+    assert rows("SELECT id FROM poems") == []
 
 
-async def test_old_poems_are_voted_on_after_a_restart(
-    simcord_env: simcord.Env, place: Place, inference: object, url: str, rows: Rows
+async def test_another_asks_the_same_and_vary_stays_near(place: Place, poet: FakePoet, rows: Rows) -> None:
+    first = await place.alice.slash(place.channel, "poem", theme="秋夜", form="wujue")
+    assert first.response is not None
+    another = await place.bob.click(first.response, label="Another")
+    assert another.response is not None
+    assert "秋夜" in another.response.content
+    varied = await place.bob.click(first.response, label="Vary")
+    assert varied.response is not None
+    requests = [batch[0] for batch in poet.batches]
+    assert [(request.theme, request.form.name, request.seed) for request in requests] == [("秋夜", "wujue", None)] * 3
+    assert [request.vary for request in requests] == [None, None, 7]
+    assert rows("SELECT requester_id FROM poems") == [(place.alice.id,), (place.bob.id,), (place.bob.id,)]
+
+
+async def test_read_shows_pinyin_and_meanings_privately(place: Place) -> None:
+    first = await place.alice.slash(place.channel, "poem", theme="秋夜")
+    assert first.response is not None
+    read = await place.bob.click(first.response, label="Read")
+    assert read.ephemeral
+    assert read.response is not None
+    assert "yī dào cán yáng" in read.response.content
+    assert "half" in read.response.content
+    assert len(read.response.content) <= 2000
+
+
+async def test_info_replays_and_names_the_version_after_the_vote(place: Place) -> None:
+    first = await place.alice.slash(place.channel, "poem", theme="秋夜", form="wujue", seed=9)
+    assert first.response is not None
+    info = await place.bob.click(first.response, label="Info")
+    assert info.ephemeral
+    assert info.response is not None
+    assert "一○ 道● 残○" in info.response.content
+    assert "`/poem form:wujue theme:秋夜 seed:9`" in info.response.content
+    assert "62 %" in info.response.content
+    assert "lines: 1" in info.response.content
+    assert "fake-1" not in info.response.content
+    await place.bob.react(first.response, "👎")
+    info = await place.bob.click(first.response, label="Info")
+    assert info.response is not None
+    assert "`fake-1`" in info.response.content
+
+
+async def test_card_is_a_picture_with_alt_text_light_and_dark(place: Place, services: Services) -> None:
+    if not services.cards.available:
+        pytest.skip("no font with Chinese characters is installed")
+    first = await place.alice.slash(place.channel, "poem", theme="秋夜")
+    assert first.response is not None
+    card = await place.bob.click(first.response, label="Card")
+    assert card.response is not None
+    assert not card.ephemeral
+    [attachment] = card.response.attachments
+    assert attachment.filename == "poem-1-light.png"
+    assert attachment.description is not None
+    assert "一道残阳铺水中" in attachment.description
+    await place.alice.click(card.response, label="Dark")
+    shown = place.channel.last_message
+    assert shown is not None
+    assert [a.filename for a in shown.attachments] == ["poem-1-dark.png"]
+
+
+async def test_replay_uses_the_version_that_wrote_the_poem(
+    place: Place, poet: FakePoet, registry: FakeRegistry, rows: Rows
 ) -> None:
-    message = await place.poem()
-    await place.alice.react(message, "👍")
+    await place.poem(theme="秋夜", seed=5)
+    registry.add("fake-2", None)
+    registry.promote("fake-2")
+    await place.poem(theme="秋夜", seed=5)
+    await place.poem(theme="春", seed=5)
+    assert rows("SELECT version FROM poems") == [("fake-1",), ("fake-1",), ("fake-2",)]
+    rows.run("UPDATE poems SET version = 'gone-1' WHERE id <= 2")
+    result = await place.alice.slash(place.channel, "poem", theme="秋夜", seed=5)
+    assert result.response is not None
+    assert "Version gone-1, which wrote that poem, is not here any more" in result.response.content
+    place.env.errors.clear()
+
+
+async def test_old_buttons_and_reactions_work_after_a_restart(
+    simcord_env: simcord.Env, place: Place, services: Services, inference: Inference, url: str, rows: Rows,
+    registry: FakeRegistry, trainer: Trainer,
+) -> None:  # fmt: skip
+    first = await place.alice.slash(place.channel, "poem", theme="秋夜")
+    assert first.response is not None
+    await place.alice.react(first.response, "👍")
     registered = _sync_count(simcord_env)
+    await services.store.close()
 
     async with await Store.open(url) as reopened:
-        await simcord_env.restart_bot(PoetBot(Poems(inference, reopened), reopened, "simplified"))  # type: ignore[arg-type]
-        await place.bob.react(message, "👍")
-        await place.alice.unreact(message, "👍")
+        await simcord_env.restart_bot(PoetBot(services_on(reopened, inference, registry, trainer)))
+        await place.bob.react(first.response, "👍")
+        await place.alice.unreact(first.response, "👍")
         assert rows.votes() == [(1, place.bob.id, 1)]
-        again = await place.poem(theme="秋夜")
-        assert "秋夜" in again.content
-    assert _sync_count(simcord_env) == registered == 1, "commands are registered only when they changed"
+        again = await place.bob.click(first.response, label="Another")
+        assert again.response is not None
+        assert "秋夜" in again.response.content
+        info = await place.bob.click(first.response, label="Info")
+        assert info.ephemeral
+        await simcord_env.restart_bot(PoetBot(services_on(reopened, inference, registry, trainer)))
+    assert _sync_count(simcord_env) == registered, "commands are registered only when they changed"
 
 
-async def test_changed_commands_are_registered_again(
-    simcord_env: simcord.Env, poems: Poems, store: Store, monkeypatch: pytest.MonkeyPatch
+async def test_reactions_while_away_are_counted_at_the_start(
+    simcord_env: simcord.Env, place: Place, services: Services, inference: Inference, registry: FakeRegistry,
+    trainer: Trainer, rows: Rows,
+) -> None:  # fmt: skip
+    message = await place.poem()
+    await place.bob.react(message, "👎")
+    carol = place.guild.add_member(simcord_env.create_user("carol"))
+    dave = place.guild.add_member(simcord_env.create_user("dave"))
+    for member, emoji in ((carol, "👍"), (carol, "👎"), (dave, "👍🏽"), (dave, "👎")):
+        await member.react(message, emoji)
+    # What the bot would know if it had seen only a vote of carol's, and one of somebody who took it back since.
+    rows.run("DELETE FROM votes")
+    rows.run(f"INSERT INTO votes VALUES (1, {carol.id}, -1, 0, 1), (1, 4242, 1, 0, 1)")
+
+    bot = PoetBot(services_on(services.store, inference, registry, trainer))
+    await simcord_env.restart_bot(bot)
+    cog = bot.get_cog("CatchUpCog")
+    assert isinstance(cog, CatchUpCog)
+    cog.pause_seconds = 0.0
+    await cog.catch_up()
+    expected = [(1, place.bob.id, -1), (1, carol.id, -1)]
+    assert rows.votes() == sorted(expected), "both: the stored vote or none; away: counted; gone: taken back"
+
+
+async def test_message_that_was_not_noted_is_found_at_the_start_or_by_a_press(
+    simcord_env: simcord.Env, place: Place, services: Services, inference: Inference, registry: FakeRegistry,
+    trainer: Trainer, rows: Rows, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    first = await place.alice.slash(place.channel, "poem")
+    assert first.response is not None
+    rows.run("UPDATE poems SET message_id = NULL")
+    await place.bob.click(first.response, label="Another")
+    assert rows("SELECT message_id FROM poems WHERE id = 1") == [(first.response.id,)]
+    # The simulated Discord has a clock of its own.
+    sent_ms = int(first.response.message.created_at.timestamp() * 1000)
+    monkeypatch.setattr("bot.cogs.catchup.now_ms", lambda: sent_ms)
+    rows.run(f"UPDATE poems SET message_id = NULL, created_at = {sent_ms}")
+    bot = PoetBot(services_on(services.store, inference, registry, trainer))
+    await simcord_env.restart_bot(bot)
+    cog = bot.get_cog("CatchUpCog")
+    assert isinstance(cog, CatchUpCog)
+    cog.pause_seconds = 0.0
+    await cog.catch_up()
+    assert rows("SELECT message_id FROM poems WHERE id = 1") == [(first.response.id,)]
+
+
+async def test_deleted_while_away_is_forgotten(
+    simcord_env: simcord.Env, place: Place, simcord_bot: PoetBot, rows: Rows
 ) -> None:
-    monkeypatch.setattr(PoemCog.poem, "description", "Something else")
-    await simcord_env.restart_bot(PoetBot(poems, store, "simplified"))
-    assert _sync_count(simcord_env) == 2
+    message = await place.poem()
+    rows.run(f"UPDATE poems SET message_id = {message.id - 1}")
+    cog = simcord_bot.get_cog("CatchUpCog")
+    assert isinstance(cog, CatchUpCog)
+    cog.pause_seconds = 0.0
+    await cog.catch_up()
+    assert rows("SELECT id FROM poems") == []
 
 
 def _sync_count(env: simcord.Env) -> int:
     return sum(request.method == "PUT" and request.path.endswith("/commands") for request in env.http_requests)
 
 
+async def _occupy(poems: Poems, poet: FakePoet) -> list[asyncio.Future[Any]]:
+    """A full queue."""
+    poet.gate.clear()
+    submit = poems.inference.submit
+    request = poems.inference.poet.check(_request())
+    first = submit(request)
+    await until(lambda: bool(poet.batches))
+    return [first, *(submit(request) for _ in range(4))]
+
+
+def _request() -> Any:
+    from poetgen.poem import PoemRequest
+
+    return PoemRequest()
+
+
 async def test_full_queue_refuses_kindly_and_privately(
     simcord_env: simcord.Env, place: Place, poems: Poems, poet: FakePoet, rows: Rows
 ) -> None:
-    poet.gate.clear()
-    first = poems.begin()
-    await until(lambda: bool(poet.batches))
-    waiting = [poems.begin() for _ in range(4)]
-
+    waiting = await _occupy(poems, poet)
     result = await place.alice.slash(place.channel, "poem")
 
     assert result.ephemeral
     assert result.response is not None
     assert re.search(r"again in about \d+ s", result.response.content)
+    assert rows("SELECT used FROM usage") == [(0,)], "given back"
     assert len(simcord_env.errors) == 1
     poet.gate.set()
-    await asyncio.gather(first, *waiting)
+    await asyncio.gather(*waiting)
 
 
-async def test_unexpected_error_is_told_and_logged_under_one_id(
+async def test_member_has_one_request_in_the_queue(
+    simcord_env: simcord.Env, place: Place, poems: Poems, rows: Rows
+) -> None:
+    async with await poems.begin(Asker(place.alice.id), Wish(theme="春")) as composing:
+        refused = await place.alice.slash(place.channel, "poem")
+        assert refused.response is not None
+        assert refused.ephemeral
+        assert "one at a time" in refused.response.content
+        theirs = await place.bob.slash(place.channel, "poem")
+        assert theirs.response is not None
+        await composing.poem()
+    assert "秋夜" in (await place.poem(theme="秋夜")).content
+    assert rows("SELECT requester_id FROM poems ORDER BY id") == [
+        (who.id,) for who in (place.bob, place.alice, place.alice)
+    ]
+    assert len(simcord_env.errors) == 1
+
+
+async def test_unexpected_error_is_told_with_an_id_and_can_be_tried_again(
     simcord_env: simcord.Env, place: Place, poet: FakePoet, caplog: pytest.LogCaptureFixture, rows: Rows
 ) -> None:
     poet.fail_on = "秋夜"
     with caplog.at_level(logging.ERROR):
-        message = await place.poem(theme="秋夜")
-
-    found = re.search(r"log as ([0-9a-f]{8})", message.content)
+        result = await place.alice.slash(place.channel, "poem", theme="秋夜")
+    assert result.response is not None
+    found = re.search(r"log as ([0-9a-f]{8})", result.response.content)
     assert found
-    assert "tensors" not in message.content
+    assert "tensors" not in result.response.content
     assert f"error {found[1]}" in caplog.text
     assert "the tensors fell over" in caplog.text
     assert len(simcord_env.errors) == 1
     assert rows("SELECT id FROM poems") == []
+    assert rows("SELECT used FROM usage") == [(0,)], "given back"
+
+    poet.fail_on = None
+    again = await place.alice.click(result.response, label="Try again")
+    assert again.response is not None
+    assert "秋夜" in again.response.content
+    theirs = await place.bob.click(result.response, label="Try again")
+    assert theirs.response is not None
+    assert "too long ago" in theirs.response.content
 
 
-async def test_failed_acknowledgement_gives_the_place_in_the_queue_back(
-    simcord_env: simcord.Env, place: Place, poems: Poems, poet: FakePoet
+async def test_failed_acknowledgement_gives_the_place_and_the_quota_back(
+    simcord_env: simcord.Env, place: Place, poems: Poems, poet: FakePoet, rows: Rows
 ) -> None:
     poet.gate.clear()
-    first = poems.begin()
+    first = poems.inference.submit(_request())
     await until(lambda: bool(poet.batches))
     simcord_env.inject_error("POST", "/interactions/*/callback", status=404, code=10062)
     await place.alice.slash(place.channel, "poem", theme="秋夜")
     poet.gate.set()
     await first
-    await poems.begin()
+    await poems.inference.submit(_request())
     themes = [request.theme for batch in poet.batches for request in batch]
     assert "秋夜" not in themes, "nobody waits for it, so it was not composed"
+    assert rows("SELECT used FROM usage") == [(0,)]
     assert len(simcord_env.errors) == 1
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, 50027), (404, 10015), (404, 10008)])
+async def test_expired_interaction_never_crashes(
+    simcord_env: simcord.Env, place: Place, rows: Rows, status: int, code: int
+) -> None:
+    simcord_env.inject_error("PATCH", "/webhooks/*/*/messages/*", status=status, code=code)
+    await place.alice.slash(place.channel, "poem", theme="秋夜")
+    assert rows("SELECT used FROM usage") == [(0,)], "given back"
+    assert len(simcord_env.errors) == 1
+    simcord_env.errors.clear()
+    again = await place.poem(theme="春")
+    assert "春" in again.content
 
 
 async def test_stopping_bot_answers_what_it_began_and_refuses_what_waits(
@@ -237,7 +466,7 @@ async def test_stopping_bot_answers_what_it_began_and_refuses_what_waits(
     poet.gate.clear()
     asking = asyncio.create_task(place.alice.slash(place.channel, "poem", theme="秋夜"))
     await until(lambda: bool(poet.batches))
-    waiting = poems.begin()
+    waiting = poems.inference.submit(_request())
     closing = asyncio.create_task(simcord_bot.close())
     await asyncio.sleep(0.05)
     assert not closing.done()
@@ -251,6 +480,10 @@ async def test_stopping_bot_answers_what_it_began_and_refuses_what_waits(
     assert "秋夜" in result.response.content
 
 
+async def test_nothing_a_bot_error_says_is_lost() -> None:
+    assert str(BotError("cooldown", seconds=3)) == "Please wait 3 s before the next poem."
+
+
 def test_bot_asks_for_no_privileged_intent(simcord_bot: PoetBot) -> None:
     intents = simcord_bot.intents
     assert [intents.members, intents.presences, intents.message_content] == [False] * 3
@@ -258,11 +491,29 @@ def test_bot_asks_for_no_privileged_intent(simcord_bot: PoetBot) -> None:
     assert intents.dm_reactions
 
 
-async def test_command_may_be_used_everywhere(simcord_env: simcord.Env, simcord_bot: PoetBot) -> None:
-    command = simcord_bot.tree.get_command("poem")
-    assert command is not None
-    payload = command.to_dict(simcord_bot.tree)
-    assert payload["integration_types"] == [0, 1]
-    assert payload["contexts"] == [0, 1, 2]
-    forms = next(option for option in payload["options"] if option["name"] == "form")
-    assert [choice["value"] for choice in forms["choices"]] == ["wujue", "qijue", "wulv", "qilv"]
+async def test_other_messages_are_not_even_looked_at(place: Place, simcord_bot: PoetBot) -> None:
+    await place.bob.send(place.channel, "<@1> poem")
+    assert list(simcord_bot.cached_messages) == []
+
+
+async def test_interaction_without_answer_is_acknowledged_by_the_watch(
+    simcord_env: simcord.Env, place: Place, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.replies._WATCH_SECONDS", 0.02)
+    slow = services.store.usage.take
+
+    async def take(*values: Any) -> Any:
+        await asyncio.sleep(0.1)
+        return await slow(*values)
+
+    monkeypatch.setattr(services.store.usage, "take", take)
+    result = await place.alice.slash(place.channel, "poem", theme="秋夜")
+    assert result.response is not None
+    assert "秋夜" in result.response.content
+    callbacks = [request.json for request in simcord_env.http_requests if request.path.endswith("/callback")]
+    assert [callback["type"] for callback in callbacks if callback] == [5]
+    assert not result.ephemeral, "a poem is for all"
+
+
+def test_discord_is_the_real_one() -> None:
+    assert discord.__version__ == "2.7.1"

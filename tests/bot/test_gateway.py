@@ -2,109 +2,21 @@
 
 import asyncio
 import json
-import os
 import signal
-import sys
-from collections.abc import AsyncIterator
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
-from aiohttp import web
 
-from bot.settings import Settings
+from tests.bot.conftest import Rows
+from tests.bot.discord_server import TOKEN, USER, Discord, discord_server, start
 
-ROOT = Path(__file__).parents[2]
-TOKEN = "MTIzNDU2Nzg5MDEyMzQ1Njc4.GabcDE.abcdefghijklmnopqrstuvwxyz0123456789AB"
-_USER = {"id": "123456789012345678", "username": "yin", "discriminator": "0", "avatar": None, "bot": True}
-
-_PROGRAM = """
-import sys, bot.__main__ as program, discord.http, discord.gateway, yarl
-from tests.bot.conftest import FakePoet
-program.load_poet = lambda home, num_threads: FakePoet()
-discord.http.Route.BASE, gateway = sys.argv[1:]
-discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway)
-sys.exit(program.main())
-"""
-
-
-def _json(content: object, status: int = 200) -> web.Response:
-    # Without a charset, as Discord sends it; discord.py takes anything else for text.
-    return web.Response(body=json.dumps(content), status=status, headers={"Content-Type": "application/json"})
-
-
-class Discord:
-    """A server that knows one token, and lets one bot connect."""
-
-    def __init__(self) -> None:
-        self.address = self.gateway = ""
-        self.ready = asyncio.Event()
-        self.left = asyncio.Event()
-        self.requests: list[tuple[str, str]] = []
-
-    async def rest(self, request: web.Request) -> web.Response:
-        self.requests.append((request.method, request.path))
-        if request.headers.get("Authorization") != f"Bot {TOKEN}":
-            return _json({"message": "401: Unauthorized", "code": 0}, status=401)
-        answers = {
-            "/users/@me": _USER,
-            "/oauth2/applications/@me": {
-                "id": _USER["id"], "name": "yin", "icon": None, "description": "", "bot_public": True,
-                "bot_require_code_grant": False, "verify_key": "", "summary": "", "owner": _USER,
-            },
-        }  # fmt: skip
-        return _json(answers.get(request.path, []))
-
-    async def socket(self, request: web.Request) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse()
-        await socket.prepare(request)
-        await socket.send_json({"op": 10, "d": {"heartbeat_interval": 30_000}})
-        async for message in socket:
-            if message.json()["op"] == 2:
-                hello = {
-                    "v": 10,
-                    "user": _USER,
-                    "guilds": [],
-                    "session_id": "s",
-                    "resume_gateway_url": self.gateway,
-                    "application": {"id": _USER["id"], "flags": 0},
-                }
-                await socket.send_json({"op": 0, "t": "READY", "s": 1, "d": hello})
-                self.ready.set()
-        self.left.set()
-        return socket
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[Discord]:
-    discord = Discord()
-    app = web.Application()
-    app.router.add_get("/socket/", discord.socket)
-    app.router.add_get("/socket", discord.socket)
-    app.router.add_route("*", "/{rest:.*}", discord.rest)
-    runner = web.AppRunner(app, shutdown_timeout=1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    discord.address = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    discord.gateway = discord.address.replace("http", "ws") + "/socket"
-    yield discord
-    await runner.cleanup()
-
-
-async def _start(
-    tmp_path: Path, *addresses: str, token: str = TOKEN, level: str = "ERROR"
-) -> asyncio.subprocess.Process:
-    kept = {key: value for key, value in os.environ.items() if key.lower() not in Settings.model_fields}
-    own = {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", "DISCORD_TOKEN": token, "LOG_LEVEL": level}
-    pipe = asyncio.subprocess.PIPE
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _PROGRAM, *addresses, cwd=tmp_path, env=kept | own,
-        stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe,
-    )  # fmt: skip
+server = discord_server
 
 
 async def test_wrong_token_one_sentence(server: Discord, tmp_path: Path) -> None:
-    program = await _start(tmp_path, server.address, server.gateway, token=TOKEN.replace("a", "b"))
+    program = await start(tmp_path, server.address, server.gateway, token=TOKEN.replace("a", "b"))
     _, said = await asyncio.wait_for(program.communicate(), 30)
     assert program.returncode == 2
     assert said.decode() == "Discord refuses the DISCORD_TOKEN; copy the token anew from the developer portal.\n"
@@ -113,7 +25,7 @@ async def test_wrong_token_one_sentence(server: Discord, tmp_path: Path) -> None
 @pytest.mark.parametrize("missing", ["all of it", "the gateway"])
 async def test_unreachable_discord_one_sentence(server: Discord, tmp_path: Path, missing: str) -> None:
     address = server.address if missing == "the gateway" else "http://127.0.0.1:1"
-    program = await _start(tmp_path, address, "ws://127.0.0.1:1", level="WARNING")
+    program = await start(tmp_path, address, "ws://127.0.0.1:1", level="WARNING")
     _, said = await asyncio.wait_for(program.communicate(), 30)
     assert program.returncode == 2
     *logged, sentence = said.decode().splitlines()
@@ -123,13 +35,137 @@ async def test_unreachable_discord_one_sentence(server: Discord, tmp_path: Path,
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_signal_leaves_discord_cleanly(server: Discord, tmp_path: Path, number: signal.Signals) -> None:
-    program = await _start(tmp_path, server.address, server.gateway, level="DEBUG")
+    program = await start(tmp_path, server.address, server.gateway, level="DEBUG")
     await asyncio.wait_for(server.ready.wait(), 30)
     program.send_signal(number)
     _, logged = await asyncio.wait_for(program.communicate(), 10)
     assert program.returncode == 0, logged.decode()
     await asyncio.wait_for(server.left.wait(), 5)
-    assert ("PUT", f"/applications/{_USER['id']}/commands") in server.requests
+    assert ("PUT", f"/applications/{USER['id']}/commands") in server.requests
     assert TOKEN.encode() not in logged
     assert b"Traceback" not in logged
     assert not (tmp_path / "data" / "yin.db-wal").exists(), "the database was closed"
+
+
+async def _ready(server: Discord, tmp_path: Path, *arguments: str, **settings: str) -> asyncio.subprocess.Process:
+    program = await start(tmp_path, server.address, server.gateway, *arguments, level="INFO", **settings)
+    await asyncio.wait_for(server.ready.wait(), 30)
+    return program
+
+
+async def _stopped(program: asyncio.subprocess.Process) -> str:
+    program.send_signal(signal.SIGTERM)
+    _, logged = await asyncio.wait_for(program.communicate(), 12)
+    assert program.returncode == 0, logged.decode()
+    return logged.decode()
+
+
+def _option(name: str, value: object, kind: int = 3) -> dict[str, Any]:
+    return {"name": name, "type": kind, "value": value}
+
+
+async def test_other_locales_and_user_installs(server: Discord, tmp_path: Path) -> None:
+    program = await _ready(server, tmp_path)
+    told = await server.answer(await server.command("poem", _option("theme", "🍂"), locale="zh-TW"))
+    assert told["content"].startswith("題目只能用我讀過的漢字")
+    assert told["flags"] == 64
+    assert (
+        "`/poem` 写一首诗" in (await server.answer(await server.command("help", locale="zh-CN", user_id=78)))["content"]
+    )
+    assert "writes a poem" in (await server.answer(await server.command("help", locale="ja", user_id=79)))["content"]
+
+    token = await server.command("poem", _option("theme", "秋夜"), user_id=80, guild_id="55", context=2, member={
+        "user": {"id": "80", "username": "u", "discriminator": "0", "avatar": None}, "roles": [], "permissions": "0",
+        "joined_at": "2026-01-01T00:00:00+00:00", "deaf": False, "mute": False, "flags": 0,
+    }, guild={"id": "55", "locale": "zh-CN", "features": []}, guild_locale="zh-CN")  # fmt: skip
+    poem = await server.answer(token, edited=True)
+    assert "韵部 东" in poem["content"], "a public part, so in the server's language"
+    assert [len(row["components"]) for row in poem["components"]][-1] == 2, "no member there, so votes by buttons"
+    logged = await _stopped(program)
+    assert "77" not in logged.replace("token", ""), "no user ids at INFO"
+
+
+async def test_rate_limit_and_server_error_are_waited_out(server: Discord, tmp_path: Path) -> None:
+    program = await _ready(server, tmp_path)
+    limited = {"message": "You are being rate limited.", "retry_after": 0.3, "global": False}
+    server.failures = [("@original", 429, limited), ("@original", 500, {"message": "500", "code": 0})]
+    poem = await server.answer(await server.command("poem", _option("theme", "秋夜")), edited=True)
+    assert "秋夜" in poem["content"]
+    assert server.failures == []
+    await _stopped(program)
+
+
+async def test_interaction_that_somebody_else_acknowledged_is_answered_behind(server: Discord, tmp_path: Path) -> None:
+    program = await _ready(server, tmp_path)
+    already = {"message": "Interaction has already been acknowledged.", "code": 40060}
+    server.failures = [("/callback", 400, already)]
+    told = await server.answer(await server.command("help"), edited=True)
+    assert "`/poem` writes a poem" in told["content"]
+    assert told["flags"] == 64, "still for one only"
+    server.failures = [("/callback", 400, already)] * 2
+    poem = await server.answer(await server.command("poem", _option("theme", "秋夜"), user_id=5), edited=True)
+    assert "秋夜" in poem["content"]
+    assert "Traceback" not in await _stopped(program)
+
+
+async def test_acknowledged_within_300_ms_while_composing(server: Discord, tmp_path: Path) -> None:
+    program = await _ready(server, tmp_path, "1.5")
+    await server.answer(await server.command("help", user_id=1))  # the first one pays for what is set up late
+    composing = await server.command("poem", _option("theme", "秋夜"), user_id=2)
+    seconds = []
+    for number in range(20):
+        started = time.monotonic()
+        await server.answer(await server.command("help", user_id=10 + number))
+        seconds.append(time.monotonic() - started)
+    assert sorted(seconds)[18] < 0.3, seconds
+    await server.answer(composing, edited=True)
+    await _stopped(program)
+
+
+async def test_sigterm_in_the_middle_of_a_poem_finishes_it(server: Discord, tmp_path: Path) -> None:
+    program = await _ready(server, tmp_path, "2")
+    token = await server.command("poem", _option("theme", "秋夜"))
+    await server.answer(token)
+    await asyncio.sleep(0.3)
+    started = time.monotonic()
+    await _stopped(program)
+    assert time.monotonic() - started < 10
+    assert "秋夜" in (await server.answer(token, edited=True))["content"]
+    rows = Rows(tmp_path / "data" / "yin.db")
+    assert rows("SELECT theme, message_id IS NOT NULL FROM poems") == [("秋夜", 1)]
+
+
+async def test_sigterm_gives_a_poem_back_that_takes_too_long(server: Discord, tmp_path: Path) -> None:
+    program = await _ready(server, tmp_path, "30")
+    token = await server.command("poem", _option("theme", "秋夜"))
+    await server.answer(token)
+    await asyncio.sleep(0.3)
+    started = time.monotonic()
+    await _stopped(program)
+    assert time.monotonic() - started < 10
+    assert "about to restart" in (await server.answer(token, edited=True))["content"]
+    assert Rows(tmp_path / "data" / "yin.db")("SELECT used FROM usage") == [(0,)]
+
+
+async def test_kill_9_loses_no_vote_that_was_answered(server: Discord, tmp_path: Path) -> None:
+    program = await _ready(server, tmp_path)
+    poem = await server.answer(await server.command("poem", _option("theme", "秋夜")), edited=True)
+    ups = [c["custom_id"] for row in poem["components"] for c in row["components"] if ":up:" in c["custom_id"]]
+    tokens: dict[int, str] = {}
+    started = time.monotonic()
+    for number in range(400):  # two seconds of two hundred a second
+        await asyncio.sleep(max(0.0, started + number / 200 - time.monotonic()))
+        tokens[1000 + number] = await server.press(ups[0], 1000 + number)
+    program.kill()
+    await program.wait()
+    await asyncio.sleep(0.1)
+    answered = {user for user, token in tokens.items() if server.answered[token].is_set()}
+    kept = {voter for (voter,) in Rows(tmp_path / "data" / "yin.db")("SELECT voter_id FROM votes")}
+    assert len(answered) > 50, "it was busy when it was killed"
+    assert answered <= kept
+
+
+async def test_logs_are_json_by_setting(server: Discord, tmp_path: Path) -> None:
+    program = await _ready(server, tmp_path, LOG_FORMAT="json")
+    for line in (await _stopped(program)).splitlines():
+        assert {"asctime", "levelname", "name", "message"} <= json.loads(line).keys()

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from bot.errors import BusyError, ClosingError
+from bot.errors import BotError, BusyError, ClosingError
 from bot.inference import Inference
 from poetgen.errors import CheckpointError, RequestError
 from poetgen.poem import Composition, PoemRequest
@@ -39,7 +39,7 @@ async def test_poet_is_loaded_and_composes_in_one_thread_that_is_not_the_loops(p
             threads.append(threading.current_thread())
             return super().compose(requests)
 
-    def load() -> FakePoet:
+    def load(version: str | None) -> FakePoet:
         threads.append(threading.current_thread())
         return Watched()
 
@@ -112,9 +112,47 @@ async def test_closing_finishes_what_runs_and_refuses_the_rest(inference: Infere
 
 
 async def test_poet_that_cannot_be_loaded_says_so() -> None:
-    def load() -> FakePoet:
+    def load(version: str | None) -> FakePoet:
         raise CheckpointError("There is no version of the poet.")
 
     with pytest.raises(CheckpointError):
         async with Inference(load, queue_size=1, max_batch=1):
             pass
+
+
+async def test_versions_are_loaded_once_and_the_oldest_goes(poet: FakePoet) -> None:
+    loaded: list[str | None] = []
+
+    def load(version: str | None) -> FakePoet:
+        loaded.append(version)
+        return FakePoet(version=version or "fake-1")
+
+    async with Inference(load, queue_size=9, max_batch=3, max_voices=2) as inference:
+        for version in ("a", "a", "fake-1", "b", "a"):
+            assert (await inference.submit(PoemRequest(), version)).version == version
+    assert loaded == [None, "a", "b", "a"], "the shared one was used later than a, so a went"
+
+
+async def test_one_batch_is_divided_by_version(inference: Inference, poet: FakePoet) -> None:
+    first = await _occupied(inference, poet)
+    waiting = [inference.submit(PoemRequest(theme="春"), version) for version in ("other", None, "other")]
+    poet.gate.set()
+    await first
+    assert [answer.version for answer in await asyncio.gather(*waiting)] == ["other", "fake-1", "other"]
+    assert [len(batch) for batch in poet.batches] == [1, 1]
+
+
+async def test_version_that_is_gone_is_said_so_and_others_go_on(inference: Inference) -> None:
+    gone, there = inference.submit(PoemRequest(), "gone-1"), inference.submit(PoemRequest(), "there")
+    with pytest.raises(BotError) as refused:
+        await gone
+    assert refused.value.key == "version_gone"
+    assert (await there).version == "there"
+
+
+async def test_closing_does_not_wait_for_ever(inference: Inference, poet: FakePoet) -> None:
+    first = await _occupied(inference, poet)
+    assert not await inference.close(seconds=0.05)
+    with pytest.raises(ClosingError):
+        await first
+    poet.gate.set()

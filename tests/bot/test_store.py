@@ -1,23 +1,33 @@
-"""The store on real SQLite files: migrations, votes, transactions, and files it cannot use."""
+"""The store on real SQLite files: migrations, votes, quotas, transactions, and files it cannot use."""
 
 import asyncio
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bot.errors import StartError
-from bot.store import Asker, Store
-from bot.tables import metadata
+from bot.errors import BotError, StartError
+from bot.store import Store
+from bot.store.database import _config
+from bot.store.poems import Setting
+from bot.store.servers import Choices
+from bot.store.tables import metadata
 from poetgen.poem import Composition, PoemRequest
 from tests.bot.conftest import FakePoet, Rows
 
-ASKER = Asker(requester_id=2**63 - 1, guild_id=2, channel_id=3)
+ASKER = Setting(requester_id=2**63 - 1, guild_id=2, channel_id=3)
+REQUEST = PoemRequest(theme="秋夜")
+
+
+async def _add(store: Store, composition: Composition) -> int:
+    return (await store.poems.add(ASKER, REQUEST, composition)).id
 
 
 @pytest.fixture
@@ -36,11 +46,13 @@ async def test_migrations_make_the_tables_from_nothing(store: Store, database: P
 
 async def test_opening_again_keeps_what_is_there(url: str, composition: Composition, rows: Rows) -> None:
     async with await Store.open(url) as store:
-        poem_id = await store.add_poem(ASKER, composition)
-        await store.note_message(poem_id, 99)
+        poem_id = await _add(store, composition)
+        await store.poems.note_message(poem_id, 99)
     async with await Store.open(url) as store:
-        assert await store.poem_of_message(99) == poem_id
-        assert await store.poem_of_message(98) is None
+        poem = await store.poems.of_message(99)
+        assert poem is not None
+        assert poem.id == poem_id
+        assert await store.poems.of_message(98) is None
     expected = (2**63 - 1, 2, 3, 99, "秋夜", 2**53 - 1)
     assert rows("SELECT requester_id, guild_id, channel_id, message_id, theme, seed FROM poems") == [expected]
 
@@ -54,16 +66,16 @@ def test_one_vote_per_member_and_the_last_counts(
 
     async def vote() -> tuple[int, int]:
         async with await Store.open(f"sqlite+aiosqlite:///{path}") as store:
-            poem_id = await store.add_poem(ASKER, composition)
-            other_id = await store.add_poem(ASKER, composition)
-            await store.cast_vote(other_id, 1, -1)
+            poem_id = await _add(store, composition)
+            other_id = await _add(store, composition)
+            await store.votes.cast(other_id, 1, -1)
             for voter_id, value in cast:
                 if value is None:
-                    await store.withdraw_votes(poem_id, voter_id)
+                    await store.votes.withdraw(poem_id, voter_id)
                 else:
-                    await store.cast_vote(poem_id, voter_id, value)
-            assert await store.tally(other_id) == (0, 1)
-            return await store.tally(poem_id)
+                    await store.votes.cast(poem_id, voter_id, value)
+            assert await store.votes.tally(other_id) == (0, 1)
+            return await store.votes.tally(poem_id)
 
     last = [value for value in dict(cast).values() if value is not None]
     assert asyncio.run(vote()) == (last.count(1), last.count(-1))
@@ -72,8 +84,8 @@ def test_one_vote_per_member_and_the_last_counts(
 async def test_votes_at_the_same_time_count_in_the_order_they_were_cast(
     store: Store, composition: Composition, rows: Rows
 ) -> None:
-    poem_id = await store.add_poem(ASKER, composition)
-    casts = [store.cast_vote(poem_id, voter_id, value) for value in (1, -1, 1, -1) for voter_id in range(5)]
+    poem_id = await _add(store, composition)
+    casts = [store.votes.cast(poem_id, voter_id, value) for value in (1, -1, 1, -1) for voter_id in range(5)]
     await asyncio.gather(*casts)
     assert rows.votes() == [(poem_id, voter_id, -1) for voter_id in range(5)]
 
@@ -81,9 +93,9 @@ async def test_votes_at_the_same_time_count_in_the_order_they_were_cast(
 async def test_write_that_began_is_finished_even_if_its_task_is_cancelled(
     store: Store, composition: Composition, rows: Rows
 ) -> None:
-    poem_id = await store.add_poem(ASKER, composition)
+    poem_id = await _add(store, composition)
     for voter_id in range(30):
-        task = asyncio.create_task(store.cast_vote(poem_id, voter_id, 1))
+        task = asyncio.create_task(store.votes.cast(poem_id, voter_id, 1))
         for _ in range(2 + voter_id % 10):
             await asyncio.sleep(0)
         task.cancel()
@@ -101,8 +113,8 @@ async def test_writing_takes_the_lock_at_once_and_reading_takes_none(store: Stor
 
     sa.event.listen(sa.Engine, "before_cursor_execute", listen)
     try:
-        poem_id = await store.add_poem(ASKER, composition)
-        await store.tally(poem_id)
+        poem_id = await _add(store, composition)
+        await store.votes.tally(poem_id)
     finally:
         sa.event.remove(sa.Engine, "before_cursor_execute", listen)
     assert begun == ["BEGIN IMMEDIATE", "BEGIN"]
@@ -111,14 +123,14 @@ async def test_writing_takes_the_lock_at_once_and_reading_takes_none(store: Stor
 @pytest.mark.parametrize(
     "statement",
     [
-        "INSERT INTO votes VALUES (1, 2, 0, 0)",
-        "INSERT INTO votes VALUES (7, 2, 1, 0)",
-        "INSERT INTO votes VALUES (1, 1, -1, 0)",
+        "INSERT INTO votes VALUES (1, 2, 0, 0, 1)",
+        "INSERT INTO votes VALUES (7, 2, 1, 0, 1)",
+        "INSERT INTO votes VALUES (1, 1, -1, 0, 1)",
     ],
     ids=["a vote of 0", "a poem that is not there", "a second vote"],
 )
 async def test_database_itself_refuses(store: Store, composition: Composition, database: Path, statement: str) -> None:
-    await store.cast_vote(await store.add_poem(ASKER, composition), 1, 1)
+    await store.votes.cast(await _add(store, composition), 1, 1)
     connection = sqlite3.connect(database)
     connection.execute("PRAGMA foreign_keys=ON")
     with pytest.raises(sqlite3.IntegrityError):
@@ -127,7 +139,7 @@ async def test_database_itself_refuses(store: Store, composition: Composition, d
 
 
 async def test_votes_go_with_their_poem(store: Store, composition: Composition, database: Path, rows: Rows) -> None:
-    await store.cast_vote(await store.add_poem(ASKER, composition), 1, 1)
+    await store.votes.cast(await _add(store, composition), 1, 1)
     connection = sqlite3.connect(database, isolation_level=None)
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute("DELETE FROM poems")
@@ -136,10 +148,10 @@ async def test_votes_go_with_their_poem(store: Store, composition: Composition, 
 
 
 async def test_notes_are_replaced(store: Store) -> None:
-    assert await store.noted("commands") is None
-    await store.note("commands", "a")
-    await store.note("commands", "b")
-    assert await store.noted("commands") == "b"
+    assert await store.notes.noted("commands") is None
+    await store.notes.note("commands", "a")
+    await store.notes.note("commands", "b")
+    assert await store.notes.noted("commands") == "b"
 
 
 async def _refusal(url: str) -> str:
@@ -160,7 +172,7 @@ async def test_no_database_at_all(tmp_path: Path) -> None:
 
 async def test_damaged_database(store: Store, composition: Composition, database: Path, url: str) -> None:
     for _ in range(200):
-        await store.add_poem(ASKER, composition)
+        await _add(store, composition)
     await store.close()
     _overwrite(database, 8192, 16384)
     assert "is damaged" in await _refusal(url)
@@ -174,7 +186,7 @@ def _overwrite(path: Path, start: int, end: int) -> None:
 
 
 async def test_locked_database(database: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.store._BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("bot.store.database._BUSY_SECONDS", 0.05)
     async with await Store.open(url):
         pass
     other = sqlite3.connect(database, isolation_level=None)
@@ -215,3 +227,144 @@ async def test_url_that_names_no_database(url: str) -> None:
     message = await _refusal(url)
     assert message.startswith("DATABASE_URL")
     assert "secret" not in message
+
+
+async def test_second_instance_says_so_and_stops(store: Store, url: str) -> None:
+    assert "Another instance of me is running" in await _refusal(url)
+    await store.close()
+    async with await Store.open(url):
+        pass
+
+
+def _first_version(database: Path) -> None:
+    """A database as the first release left it, with poems and votes."""
+    database.parent.mkdir(parents=True)
+    engine = sa.create_engine(f"sqlite:///{database}")
+    with engine.begin() as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        row = "(%d, 1000, %d, 2, 3, %d, 'qijue', '秋夜', 7, 'v', 'BAaB', '東', '秋夜', '一\n二\n三\n四', 0.5)"
+        for poem_id, requester_id in ((1, 50), (2, 0)):
+            connection.exec_driver_sql("INSERT INTO poems VALUES " + row % (poem_id, requester_id, 90 + poem_id))
+        connection.exec_driver_sql("INSERT INTO votes VALUES (1, 50, 1, 0), (1, 51, -1, 0), (2, 0, 1, 0)")
+        connection.exec_driver_sql("INSERT INTO meta VALUES ('commands_hash', 'x')")
+    engine.dispose()
+
+
+async def test_database_of_the_first_version_is_backed_up_and_brought_up_to_date(
+    database: Path, url: str, rows: Rows
+) -> None:
+    _first_version(database)
+    async with await Store.open(url) as store:
+        poem = await store.poems.of_message(91)
+        assert poem is not None
+        assert (poem.theme, poem.lines, poem.acrostic, poem.ranked) == ("秋夜", ("一", "二", "三", "四"), "", True)
+        assert await store.notes.noted("commands_hash") == "x"
+        assert await store.votes.tally(1) == (1, 1)
+    assert rows("SELECT poem_id, voter_id, value, weight FROM votes ORDER BY poem_id, voter_id") == [
+        (1, 50, 1, 0),
+        (1, 51, -1, 1),
+        (2, 0, 1, 1),
+    ], "a requester's own vote weighs nothing, except the console's"
+    with closing(sqlite3.connect(f"{database}.before-0001.bak")) as backup:
+        assert backup.execute("SELECT count(*) FROM votes").fetchone() == (3,)
+        assert backup.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
+
+
+async def test_new_database_needs_no_backup(store: Store, database: Path) -> None:
+    assert [path.name for path in database.parent.glob("*.bak")] == []
+
+
+async def test_steps_lead_back_too(database: Path, rows: Rows) -> None:
+    _first_version(database)
+    engine = sa.create_engine(f"sqlite:///{database}")
+    for revision, step in (("head", command.upgrade), ("0001", command.downgrade)):
+        with engine.begin() as connection:
+            config = _config()
+            config.attributes["connection"] = connection
+            step(config, revision)
+    engine.dispose()
+    assert rows("SELECT count(*) FROM votes") == [(3,)]
+    assert rows("SELECT name FROM sqlite_master WHERE name = 'jobs'") == []
+
+
+async def test_quota_and_cooldown_hold_over_a_restart_and_are_given_back(url: str) -> None:
+    async with await Store.open(url) as store:
+        taken = await store.usage.take(1, 2, 2, 60_000)
+        with pytest.raises(BotError) as refused:
+            await store.usage.take(1, 2, 2, 60_000)
+        assert refused.value.key == "cooldown"
+        assert 59 <= refused.value.values["seconds"] <= 60  # type: ignore[operator]
+        await store.usage.take(1, None, 2, 60_000)  # elsewhere
+        await store.usage.take(3, 2, 2, 60_000)  # somebody else
+        await store.usage.give_back(taken)
+        await store.usage.take(1, 2, 2, 60_000)
+        await store.usage.take(1, 2, 2, 0)
+    async with await Store.open(url) as store:
+        with pytest.raises(BotError) as refused:
+            await store.usage.take(1, 2, 2, 0)
+        assert refused.value.key == "quota"
+        assert str(refused.value.values["at"]).startswith("<t:")
+
+
+async def test_requests_at_the_same_moment_do_not_pass_the_quota_together(store: Store) -> None:
+    takes = [store.usage.take(1, 2, 5, 0) for _ in range(20)]
+    results = await asyncio.gather(*takes, return_exceptions=True)
+    assert sum(not isinstance(result, BotError) for result in results) == 5
+
+
+async def test_choices_are_kept_and_read_again(url: str) -> None:
+    chosen = Choices("zh-TW", "traditional", "Asia/Taipei", (1, 2**62), ("一", "二 三"), 0, 7, 9)
+    async with await Store.open(url) as store:
+        await store.servers.choose(5, chosen)
+        assert store.servers.of(5) == chosen
+    async with await Store.open(url) as store:
+        await store.servers.load()
+        assert store.servers.of(5) == chosen
+        assert store.servers.of(None) == store.servers.of(6) == Choices()
+
+
+@pytest.mark.parametrize(
+    ("path", "end"),
+    [(("running", "evaluating"), "promoted"), (("running",), "rejected"), ((), "failed"), ((), "cancelled")],
+)
+async def test_job_goes_its_way_and_not_back(store: Store, path: tuple[str, ...], end: str) -> None:
+    job = await store.jobs.add(
+        guild_id=1, requester_id=2, language="en", seed=1, minutes=5, num_poems=1, num_voters=1, num_votes=1
+    )
+    for state in (*path, end):
+        assert await store.jobs.move(job.id, state)  # type: ignore[arg-type]
+    for state in ("running", "evaluating", "promoted", "failed", "cancelled"):
+        assert not await store.jobs.move(job.id, state)  # type: ignore[arg-type]
+    finished = await store.jobs.get(job.id)
+    assert finished is not None
+    assert finished.state == end
+    assert finished.finished_at is not None
+
+
+async def test_reported_hidden_and_personal_poems_are_not_trained_on(store: Store, composition: Composition) -> None:
+    plain = await _add(store, composition)
+    for request in (PoemRequest(acrostic="春"), PoemRequest(first_line="春眠不覺曉")):
+        other = await store.poems.add(ASKER, request, composition)
+        await store.votes.cast(other.id, 1, 1)
+    compared = await store.poems.add(Setting(1, 2, 3, purpose="compare"), REQUEST, composition)
+    reported, hidden = await _add(store, composition), await _add(store, composition)
+    elsewhere = await store.poems.add(Setting(1, guild_id=77), REQUEST, composition)
+    for poem_id in (plain, compared.id, reported, hidden, elsewhere.id):
+        await store.votes.cast(poem_id, 1, 1)
+    await store.votes.report(reported, 9)
+    await store.poems.hide(hidden)
+    poems, cast = await store.votes.for_training(2)
+    assert [poem.id for poem in poems] == [vote.poem_id for vote in cast] == [plain]
+    poems, _ = await store.votes.for_training(None, shared=True)
+    assert [poem.id for poem in poems] == [plain, elsewhere.id]
+
+
+async def test_secret_is_made_once(url: str) -> None:
+    async with await Store.open(url) as store:
+        secret = await store.notes.secret("key")
+        assert len(secret) == 32
+    async with await Store.open(url) as store:
+        assert await store.notes.secret("key") == secret
+        assert await store.notes.secret("other") != secret

@@ -1,0 +1,129 @@
+"""What happened while the bot was away: poems whose message was not noted, reactions, deletions, servers left.
+
+Knows no model. Everything is bounded and polite: the latest poems of thirty days, a few requests a second.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+
+import discord
+from discord.ext import commands
+
+from bot.client import PoetBot
+from bot.cogs.daily import find_message
+from bot.rating import vote_of
+from bot.store.database import now_ms
+from bot.store.poems import StoredPoem
+
+_log = logging.getLogger(__name__)
+_DAYS_MS = 30 * 86_400_000
+_MAX_POEMS, _MAX_UNNOTED, _MAX_USERS = 500, 50, 500
+_PAUSE_SECONDS = 0.3
+_ERASE_EVERY_SECONDS = 6 * 3600
+
+
+class CatchUpCog(commands.Cog):
+    """Mends and counts what was missed.
+
+    Args:
+        bot: The client.
+    """
+
+    def __init__(self, bot: PoetBot) -> None:
+        self._bot = bot
+        self._store = bot.services.store
+        self._started = False
+        # Who changed a vote on which message since the start: what is read of the past must not undo it.
+        self._live: dict[int, set[int]] | None = defaultdict(set)
+        self.pause_seconds = _PAUSE_SECONDS
+
+    @commands.Cog.listener()
+    async def on_ready(self) -> None:
+        """Begin, once the servers are known."""
+        if not self._started:
+            self._started = True
+            self._bot.in_background(self.catch_up(), "catch-up")
+            self._bot.in_background(self._erase_now_and_then(), "erase-left-servers")
+
+    @commands.Cog.listener()
+    async def on_raw_reaction_add(self, payload: discord.RawReactionActionEvent) -> None:
+        """Remember who reacts now."""
+        if self._live is not None:
+            self._live[payload.message_id].add(payload.user_id)
+
+    @commands.Cog.listener()
+    async def on_raw_reaction_remove(self, payload: discord.RawReactionActionEvent) -> None:
+        """Remember who reacts now."""
+        if self._live is not None:
+            self._live[payload.message_id].add(payload.user_id)
+
+    @commands.Cog.listener()
+    async def on_guild_remove(self, guild: discord.Guild) -> None:
+        """The bot was removed from a server: what is kept of it is erased after thirty days."""
+        await self._store.servers.left(guild.id)
+
+    @commands.Cog.listener()
+    async def on_guild_join(self, guild: discord.Guild) -> None:
+        """The bot is back: nothing is erased."""
+        await self._store.servers.joined(guild.id)
+
+    async def catch_up(self) -> None:
+        """Do all of it once."""
+        await self._store.servers.present({guild.id for guild in self._bot.guilds})
+        since = now_ms() - _DAYS_MS
+        for poem in await self._store.poems.unnoted(since, _MAX_UNNOTED):
+            await self._note(poem)
+            await asyncio.sleep(self.pause_seconds)
+        changed = 0
+        for poem in await self._store.poems.shown_since(since, _MAX_POEMS):
+            try:
+                changed += await self._count(poem)
+            except discord.HTTPException as error:
+                _log.warning("the reactions of a poem could not be read (%d, %d)", error.status, error.code)
+            await asyncio.sleep(self.pause_seconds)
+        self._live = None
+        if changed:
+            _log.info("votes changed while I was away: %d", changed)
+
+    async def _note(self, poem: StoredPoem) -> None:
+        try:
+            message_id = await find_message(self._bot, poem)
+        except discord.HTTPException as error:
+            _log.warning("the message of a poem could not be looked for (%d, %d)", error.status, error.code)
+            return
+        if message_id is not None:
+            await self._store.poems.note_message(poem.id, message_id)
+
+    async def _count(self, poem: StoredPoem) -> int:
+        """Make the stored votes those that a message's reactions tell; returns how many changed."""
+        assert poem.message_id is not None and poem.channel_id is not None  # noqa: PT018 (not a test)
+        channel = self._bot.get_partial_messageable(poem.channel_id, guild_id=poem.guild_id)
+        try:
+            message = await channel.fetch_message(poem.message_id)
+        except discord.NotFound as error:
+            if error.code == 10008:  # the message, not the channel
+                await self._store.poems.delete(poem.id)
+            return 0
+        except discord.Forbidden:
+            return 0
+        found: dict[int, set[int]] = defaultdict(set)
+        for reaction in message.reactions:
+            value = vote_of(str(reaction.emoji))
+            if value is None or reaction.count == int(reaction.me):
+                continue
+            async for user in reaction.users(limit=_MAX_USERS):
+                if not user.bot:
+                    found[user.id].add(value)
+            if reaction.count > _MAX_USERS:
+                return 0  # more than are read: what is stored is the better account
+        live = frozenset(() if self._live is None else self._live[poem.message_id])
+        values = {user: frozenset(votes) for user, votes in found.items()}
+        return await self._store.votes.settle(poem.id, values, leave=live)
+
+    async def _erase_now_and_then(self) -> None:
+        while True:
+            erased = await self._store.servers.erase_left(now_ms() - _DAYS_MS)
+            if erased:
+                _log.info("erased what was kept of servers that were left: %d", len(erased))
+            await asyncio.sleep(_ERASE_EVERY_SECONDS)

@@ -1,0 +1,135 @@
+"""The poem of the day: when it is due, and that it is posted exactly once.
+
+Knows no Discord: who posts is a `Poster`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime, time, timedelta
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+from bot.errors import BotError, ClosingError
+from bot.poems import Poems
+from bot.store.dailies import Daily
+from bot.store.poems import FORGOTTEN, Setting, StoredPoem
+
+_log = logging.getLogger(__name__)
+_TICK_SECONDS = 20.0
+
+
+class CannotPostError(Exception):
+    """The channel is gone, or the bot may not write there; trying again today would not help."""
+
+
+class Poster(Protocol):
+    """Puts a poem into a channel."""
+
+    async def find(self, poem: StoredPoem) -> int | None:
+        """The message that shows a poem already, if an earlier try came through."""
+
+    async def post(self, poem: StoredPoem) -> int | None:
+        """Show a poem; returns the message. Called twice for one poem it must show it once.
+
+        Raises:
+            CannotPostError: It never can.
+        """
+
+    def home(self, daily: Daily) -> tuple[str, bool] | None:
+        """The server's language and whether the bot may react in the channel; None while the server is not there."""
+
+
+def latest_due(minute: int, zone: ZoneInfo, now: datetime) -> tuple[str, datetime]:
+    """The last day whose poem is due, as "2026-03-29", and the moment it was due.
+
+    A time that the clocks skip in spring is due when they have jumped; one that comes twice in autumn the first time.
+    """
+    at = time(minute // 60, minute % 60)
+    day = now.astimezone(zone).date()
+    while (due := datetime.combine(day, at, zone).astimezone(UTC)) > now:
+        day -= timedelta(days=1)
+    return day.isoformat(), due
+
+
+def minute_of(typed: str) -> int:
+    """The minute of the day of a time such as 8:05 or 20:30.
+
+    Raises:
+        BotError: It is none.
+    """
+    hours, colon, minutes = typed.strip().replace("：", ":").partition(":")
+    if not (colon and hours.isdecimal() and minutes.isdecimal() and len(minutes) == 2):
+        raise BotError("time")
+    if int(hours) > 23 or int(minutes) > 59:
+        raise BotError("time")
+    return int(hours) * 60 + int(minutes)
+
+
+class DailyPoems:
+    """Posts the servers' daily poems.
+
+    Args:
+        poems: Writes them.
+        poster: Shows them.
+        now: The time, with its zone.
+    """
+
+    def __init__(self, poems: Poems, poster: Poster, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._poems = poems
+        self._poster = poster
+        self._now = now
+
+    async def run(self) -> None:
+        """Look every few seconds until cancelled."""
+        while True:
+            try:
+                await self.post_due()
+            except ClosingError:
+                return
+            except Exception:
+                _log.exception("the daily poems could not be looked after")
+            await asyncio.sleep(_TICK_SECONDS)
+
+    async def post_due(self) -> None:
+        """Post what is due and not yet posted."""
+        for daily in await self._poems.store.dailies.all():
+            zone = ZoneInfo(self._poems.store.servers.of(daily.guild_id).time_zone)
+            day, due = latest_due(daily.minute, zone, self._now())
+            if due.timestamp() * 1000 < daily.since:
+                continue
+            try:
+                await self._post(daily, day)
+            except ClosingError:
+                raise
+            except CannotPostError:
+                _log.warning("the daily poem of server %d cannot be posted in its channel", daily.guild_id)
+                await self._poems.store.dailies.posted(daily.guild_id, day)
+            except Exception:
+                # Another try comes in some seconds; the poem's number keeps it from being shown twice.
+                _log.exception("the daily poem of server %d could not be posted", daily.guild_id)
+
+    async def _post(self, daily: Daily, day: str) -> None:
+        store = self._poems.store
+        state = await store.dailies.of_day(daily.guild_id, day)
+        if state is not None and state[1]:
+            return
+        home = self._poster.home(daily)
+        if home is None:
+            return
+        poem = None if state is None or state[0] is None else await store.poems.get(state[0])
+        message_id = None if poem is None else poem.message_id or await self._poster.find(poem)
+        if poem is None:
+            language, can_react = home
+            script = store.servers.of(daily.guild_id).script or self._poems.limits.script
+            setting = Setting(
+                requester_id=FORGOTTEN, guild_id=daily.guild_id, channel_id=daily.channel_id, script=script,
+                language=language, purpose="daily", vote_buttons=not can_react,
+            )  # fmt: skip
+            poem = await self._poems.daily(daily.form, setting)
+            await store.dailies.written(daily.guild_id, day, poem.id)
+        if message_id is None:
+            message_id = await self._poster.post(poem)
+        if message_id is not None:
+            await self._poems.shown(poem.id, message_id)
+        await store.dailies.posted(daily.guild_id, day)

@@ -1,0 +1,225 @@
+"""Fine-tunes from start to end: who may have one, the queue, the one that runs, and what became of it.
+
+Knows no Discord: whoever shows progress is a `Watcher`.
+"""
+
+import asyncio
+import logging
+import secrets
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+from bot.asker import Asker
+from bot.errors import BotError
+from bot.ratings import Ratings, ratings_of
+from bot.store import Store
+from bot.store.jobs import Job
+from bot.training import Outcome, Progress, TrainingProcess
+from bot.voices import Voices, voice_of
+
+_log = logging.getLogger(__name__)
+_FOLD_KEY = "fold_key"
+_VERDICTS: Mapping[str, str] = {"promoted": "promoted", "refused": "rejected", "failed": "failed"}
+
+
+@dataclass(frozen=True, slots=True)
+class FinetuneLimits:
+    """What a fine-tune needs and may take."""
+
+    minutes: int = 5
+    min_poems: int = 15
+    min_voters: int = 3
+    min_votes: int = 30
+    silence_seconds: float = 180.0
+
+
+class Watcher(Protocol):
+    """Shows how a job goes on."""
+
+    async def progressed(self, job: Job, progress: Progress) -> None:
+        """A running job was heard of; must not take long."""
+
+    async def finished(self, job: Job, outcome: Outcome) -> None:
+        """A job has ended."""
+
+
+# (the ratings' file, the voice or None for the shared one, minutes, seed) -> the command line
+CommandLine = Callable[[Path, str | None, int, int], Sequence[str]]
+
+
+class Finetuning:
+    """The queue of fine-tunes; one runs at a time.
+
+    Args:
+        store: Where jobs and votes are kept.
+        voices: Which version a server hears.
+        command_line: What to run.
+        variables: The child's variables.
+        limits: What a fine-tune needs and may take.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        voices: Voices,
+        command_line: CommandLine,
+        variables: Mapping[str, str],
+        limits: FinetuneLimits,
+    ) -> None:
+        self._store = store
+        self._voices = voices
+        self._command_line = command_line
+        self._variables = variables
+        self.limits = limits
+        self.watcher: Watcher | None = None
+        self.last_progress: dict[int, Progress] = {}
+        self._worker: asyncio.Task[None] | None = None
+        self._running: tuple[int, asyncio.Task[Outcome]] | None = None
+        self._started = self._closing = self._more = False
+
+    async def start(self) -> None:
+        """Mark the jobs that an earlier run of the bot left running, and go on with the queue."""
+        for job in await self._store.jobs.unfinished():
+            if job.state != "queued":
+                await self._store.jobs.move(job.id, "failed", outcome={"reasons": ["orphaned"]})
+                await self._tell(job.id, Outcome("failed", reasons=("orphaned",)))
+        self._started = True
+        self._go_on()
+
+    async def close(self) -> None:
+        """Stop the one that runs and put it back into the queue, for the next start."""
+        self._closing = True
+        if self._running is not None:
+            self._running[1].cancel()
+        if self._worker is not None:
+            await asyncio.gather(self._worker, return_exceptions=True)
+            self._worker = None
+
+    async def ratings(self, guild_id: int | None) -> Ratings:
+        """What a server's voice could learn from now; None for the shared voice and all servers."""
+        poems, cast = await self._store.votes.for_training(guild_id, shared=guild_id is None)
+        key = await self._store.notes.secret(_FOLD_KEY)
+        return await asyncio.to_thread(ratings_of, poems, cast, key)
+
+    def refuse_too_few(self, ratings: Ratings) -> None:
+        """Refuse to learn from too little.
+
+        Raises:
+            BotError: It is too little; the message says what is missing.
+        """
+        limits = self.limits
+        found = (ratings.num_poems, ratings.num_voters, ratings.num_votes)
+        needed = (limits.min_poems, limits.min_voters, limits.min_votes)
+        if any(have < need for have, need in zip(found, needed, strict=True)):
+            names = ("poems", "voters", "votes")
+            counted = dict(zip(names, found, strict=True))
+            least = {f"min_{name}": need for name, need in zip(names, needed, strict=True)}
+            raise BotError("too_few_ratings", **counted, **least)
+
+    async def begin(self, asker: Asker, guild_id: int | None) -> tuple[Job, int]:
+        """Queue a fine-tune of a voice; returns the job and how many are before it.
+
+        Raises:
+            BotError: There is too little to learn from, or this voice has one already.
+        """
+        ratings = await self.ratings(guild_id)
+        self.refuse_too_few(ratings)
+        unfinished = await self._store.jobs.unfinished()
+        if any(job.guild_id == guild_id for job in unfinished):
+            raise BotError("finetune_under_way")
+        job = await self._store.jobs.add(
+            guild_id=guild_id, requester_id=asker.user_id, channel_id=asker.channel_id, language=asker.home_language,
+            seed=secrets.randbelow(2**31), minutes=self.limits.minutes, num_poems=ratings.num_poems,
+            num_voters=ratings.num_voters, num_votes=ratings.num_votes, base=await self._voices.current(guild_id),
+        )  # fmt: skip
+        self._go_on()
+        return job, len(unfinished)
+
+    async def status(self, guild_id: int | None) -> tuple[Job, int] | None:
+        """A voice's unfinished job and how many are before it."""
+        unfinished = await self._store.jobs.unfinished()
+        return next(((job, place) for place, job in enumerate(unfinished) if job.guild_id == guild_id), None)
+
+    async def cancel(self, guild_id: int | None) -> Job:
+        """Stop a voice's fine-tune.
+
+        Raises:
+            BotError: It has none.
+        """
+        found = await self.status(guild_id)
+        if found is None or not await self._store.jobs.move(found[0].id, "cancelled"):
+            raise BotError("no_finetune")
+        job = found[0]
+        if self._running is not None and self._running[0] == job.id:
+            self._running[1].cancel()
+        else:
+            await self._tell(job.id, Outcome("cancelled"))
+        return job
+
+    def _go_on(self) -> None:
+        """Let somebody work through the queue, until it is empty."""
+        self._more = True
+        if self._started and (self._worker is None or self._worker.done()):
+            self._worker = asyncio.create_task(self._work(), name="finetuning")
+
+    async def _work(self) -> None:
+        while self._more and not self._closing:
+            self._more = False
+            while not self._closing and (waiting := await self._store.jobs.waiting()):
+                try:
+                    await self._run(waiting[0])
+                except Exception:
+                    _log.exception("fine-tune %d failed", waiting[0].id)
+                    await self._store.jobs.move(waiting[0].id, "failed", outcome={"reasons": ["crashed"]})
+
+    async def _run(self, job: Job) -> None:
+        if not await self._store.jobs.move(job.id, "running"):
+            return
+        # The votes of now, not of when it was queued: who asked to be forgotten meanwhile is not in them.
+        ratings = await self.ratings(job.guild_id)
+        with tempfile.TemporaryDirectory(prefix="yin-finetune-") as folder:
+            path = Path(folder) / "ratings.jsonl"
+            await asyncio.to_thread(path.write_text, ratings.lines(), encoding="utf-8")
+            command = self._command_line(path, voice_of(job.guild_id), job.minutes, job.seed)
+            process = TrainingProcess(
+                command, self._variables, self.limits.silence_seconds, lambda heard: self._heard(job, heard)
+            )
+            task = asyncio.create_task(process.run(), name=f"finetune-{job.id}")
+            self._running = (job.id, task)
+            try:
+                if self._closing:
+                    task.cancel()
+                await asyncio.wait([task])
+            finally:
+                self._running = None
+                self.last_progress.pop(job.id, None)
+        if task.cancelled():
+            if self._closing:
+                await self._store.jobs.requeue(job.id)
+                return
+            outcome = Outcome("cancelled")
+        else:
+            outcome = task.result()
+            told = {key: value for key, value in asdict(outcome).items() if key != "plot"}
+            await self._store.jobs.move(job.id, _VERDICTS[outcome.verdict], version=outcome.version, outcome=told)  # type: ignore[arg-type]
+        await self._tell(job.id, outcome)
+
+    async def _heard(self, job: Job, progress: Progress) -> None:
+        self.last_progress[job.id] = progress
+        if progress.stage == "gate":
+            await self._store.jobs.move(job.id, "evaluating")
+        await self._store.jobs.beat(job.id)
+        if self.watcher is not None:
+            await self.watcher.progressed(job, progress)
+
+    async def _tell(self, job_id: int, outcome: Outcome) -> None:
+        job = await self._store.jobs.get(job_id)
+        if self.watcher is None or job is None:
+            return
+        try:
+            await self.watcher.finished(job, outcome)
+        except Exception:
+            _log.exception("the end of fine-tune %d could not be told", job_id)

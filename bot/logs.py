@@ -1,0 +1,41 @@
+"""How the log is written: as text for a terminal or as JSON, and never with the token in it.
+
+Knows no handler but standard error. At INFO nothing names a person.
+"""
+
+import logging
+
+from pythonjsonlogger.json import JsonFormatter
+
+from bot.settings import Settings
+
+# Libraries that tell at INFO what nobody asked for.
+_QUIET = ("alembic", "aiosqlite", "sqlalchemy", "PIL", "aiohttp.access")
+
+
+class _Redacted(logging.Formatter):
+    """Formats a record with the token left out, wherever it came from."""
+
+    def __init__(self, inner: logging.Formatter, token: str | None) -> None:
+        super().__init__()
+        self._inner = inner
+        self._token = token
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = self._inner.format(record)
+        return line.replace(self._token, "[token]") if self._token else line
+
+
+def set_up_logging(settings: Settings) -> None:
+    """Log to standard error; what others say in detail only when all is asked for."""
+    inner: logging.Formatter
+    if settings.log_format == "json":
+        inner = JsonFormatter("%(asctime)s %(levelname)s %(name)s %(message)s", json_ensure_ascii=False)
+    else:
+        inner = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    token = settings.discord_token
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Redacted(inner, token.get_secret_value() if token else None))
+    logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)

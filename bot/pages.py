@@ -1,0 +1,144 @@
+"""How poems are shown: under a command, in detail, checked, ranked, side by side. Markup is Discord's.
+
+Knows no Discord objects, no database and no model; a terminal shows the same pages by `typed.plain`.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from bot.catalogue import DEFAULT_LANGUAGE, catalogue, text
+from bot.store.poems import StoredPoem
+from bot.typed import escaped, shortened
+from poetgen.poem import FORMS, Poem, Script
+from poetgen.prosody import Problem, Report
+from poetgen.script import show
+from poetgen.text import couplets
+
+MAX_PAGE = 2000  # characters of a message
+_MAX_THEME_SHOWN = 60
+TONE_MARKS: Mapping[str, str] = {"L": "○", "O": "●", "LO": "◐"}
+
+
+def form_label(name: str, script: Script, language: str = DEFAULT_LANGUAGE) -> str:
+    """A form as people choose it, such as "七绝 seven-character quatrain"."""
+    hanzi = show(FORMS[name].hanzi, script)
+    return hanzi if language.startswith("zh") else f"{hanzi} {text(f'form.{name}', language)}"
+
+
+def poem_page(poem: StoredPoem) -> str:
+    """A poem as a message: title, couplets, and small below them what it is and how to have it again."""
+    language, script = poem.language, poem.script
+    if poem.hidden:
+        return text("poem.hidden", language)
+    title = escaped(shortened(show(poem.title, script), _MAX_THEME_SHOWN))
+    about = text(
+        "poem.about",
+        language,
+        form=_form_about(poem.form, script, language),
+        rhyme=show(poem.rhyme, script),
+        seed=poem.seed,
+    )
+    above = [text("poem.daily", language)] if poem.purpose == "daily" else []
+    return "\n".join((*above, f"**{title}**", *couplets(poem.lines, script), f"-# {about}"))
+
+
+def _form_about(name: str, script: Script, language: str) -> str:
+    hanzi = show(FORMS[name].hanzi, script)
+    return hanzi if language.startswith("zh") else f"{text(f'form.{name}', language)} {hanzi}"
+
+
+def toned(line: str, tones: Sequence[str], script: Script) -> str:
+    """Each character of a line with the mark of its tone."""
+    shown = show(line, script)
+    return " ".join(f"{char}{TONE_MARKS.get(tone, '·')}" for char, tone in zip(shown, tones, strict=True))
+
+
+def info_page(poem: StoredPoem, report: Report, voted: bool, language: str) -> str:
+    """What is known of a poem; which version wrote it only to who has voted."""
+    known = [number + 1 for number, mark in enumerate(poem.in_classics) if mark == "1"]
+    likely = 1 / (1 + math.exp(-max(-50.0, min(50.0, poem.realness))))
+    rows = [
+        f"**{escaped(show(poem.title, poem.script))}** · {form_label(poem.form, poem.script, language)}",
+        *(toned(line, tones, poem.script) for line, tones in zip(poem.lines, report.tones, strict=True)),
+        text("info.marks", language),
+        text("info.pattern", language, pattern=poem.pattern, rhyme=show(poem.rhyme, poem.script)),
+        text("info.realness", language, percent=round(100 * likely)),
+        text("info.classics" if known else "info.no_classics", language, lines=", ".join(map(str, known))),
+        text("info.replay", language, command=replay_command(poem)),
+        text("info.version", language, version=poem.version) if voted else text("info.vote_first", language),
+    ]
+    if not poem.ranked:
+        rows.insert(-1, text("info.unranked", language))
+    return shortened("\n".join(rows), MAX_PAGE)
+
+
+def replay_command(poem: StoredPoem) -> str:
+    """The command that writes a poem again, bit for bit."""
+    asked = {
+        "form": poem.form,
+        "theme": poem.theme,
+        "acrostic": poem.acrostic,
+        "first_line": poem.first_line,
+        "rhyme": poem.asked_rhyme,
+        "seed": poem.seed,
+    }
+    return "/poem " + " ".join(f"{name}:{value}" for name, value in asked.items() if value != "")
+
+
+def check_page(poem: Poem, report: Report, script: Script, language: str) -> str:
+    """A person's poem with its tones, and every fault in words, each kind explained once."""
+    rows = [toned(line, tones, script) for line, tones in zip(poem.lines, report.tones, strict=False)]
+    rows += [text("info.marks", language)] if rows else []
+    if report.passed:
+        rows.append(text("check.passed", language, pattern=report.pattern, rhyme=show(report.rhyme or "", script)))
+        return "\n".join(rows)
+    faults = [f"• {problem_text(problem, script, language)}" for problem in report.problems]
+    kinds = dict.fromkeys(problem.kind for problem in report.problems)
+    meanings = [f"-# {text(f'explain.{kind}', language)}" for kind in kinds]
+    rows.append(text("check.faults", language, count=len(faults)))
+    page = "\n".join(rows + faults + meanings)
+    left_out = 0
+    while len(page) > MAX_PAGE and faults:
+        faults.pop()
+        left_out += 1
+        page = "\n".join([*rows, *faults, text("check.more", language, count=left_out), *meanings])
+    return shortened(page, MAX_PAGE)
+
+
+def problem_text(problem: Problem, script: Script, language: str) -> str:
+    """A fault in words."""
+    if language == DEFAULT_LANGUAGE:
+        return escaped(problem.message)
+    shown = {name: show(value, script) for name, value in problem.values.items()}
+    return escaped(catalogue(language)[f"problem.{problem.kind}"].format(**shown))
+
+
+def link_to(poem: StoredPoem) -> str | None:
+    """Where a poem's message is."""
+    if poem.message_id is None or not poem.channel_id:
+        return None
+    return f"https://discord.com/channels/{poem.guild_id or '@me'}/{poem.channel_id}/{poem.message_id}"
+
+
+def top_page(entries: Sequence[tuple[StoredPoem, int, int]], period: str, language: str, script: Script) -> str:
+    """The best loved poems, each with its first couplet and a link."""
+    if not entries:
+        return text("top.none", language)
+    rows = [f"**{text('top.title', language, period=text(f'choice.{period}', language))}**"]
+    for place, (poem, up, down) in enumerate(entries, 1):
+        title = escaped(shortened(show(poem.title, script), _MAX_THEME_SHOWN))
+        link = link_to(poem)
+        shown = f"[{title}](<{link}>)" if link else title
+        rows.append(f"{place}\\. **{shown}** · {up} 👍 {down} 👎\n-# {couplets(poem.lines, script)[0]}")
+    return "\n".join(rows)
+
+
+def compare_page(first: StoredPoem, second: StoredPoem, language: str, picked: int | None = None) -> str:
+    """Two poems side by side; who wrote which only when the asker has picked."""
+    rows = [text("compare.title", language, title=escaped(show(first.title, first.script)))]
+    for number, poem in ((1, first), (2, second)):
+        rows += ["", f"**{number}**", *couplets(poem.lines, poem.script)]
+        if picked is not None:
+            rows.append(text("compare.by", language, version=poem.version))
+    rows += ["", text("compare.picked", language, picked=picked) if picked else text("compare.ask", language)]
+    return "\n".join(rows)

@@ -1,0 +1,65 @@
+"""What a fine-tune reads: poems of ours with weighed votes in five folds of voters, and nobody's id.
+
+Knows no process. Only themes of our own list are named; what a person typed never leaves the database.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bot import votes
+from bot.store.poems import StoredPoem
+from bot.store.votes import CastVote
+from bot.themes import own_themes
+
+_LEAST_VOTERS = 2  # of a poem, its requester not counted
+
+
+@dataclass(frozen=True, slots=True)
+class Ratings:
+    """The rows of the file, and how much is behind them."""
+
+    rows: tuple[dict[str, object], ...]
+    num_poems: int
+    num_voters: int
+    num_votes: int
+
+    def lines(self) -> str:
+        """The file: one JSON object a line."""
+        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.rows)
+
+
+def ratings_of(poems: Sequence[StoredPoem], cast: Sequence[CastVote], key: bytes) -> Ratings:
+    """What may be learned from these poems and votes.
+
+    Args:
+        poems: Those that a fine-tune may see.
+        cast: The votes on them.
+        key: Of the hash that puts voters into folds.
+    """
+    voters: dict[int, set[int]] = defaultdict(set)
+    for vote in cast:
+        if not vote.requested:
+            voters[vote.poem_id].add(vote.voter_id)
+    kept = [vote for vote in cast if not vote.requested and len(voters[vote.poem_id]) >= _LEAST_VOTERS]
+    weighed = votes.weights([votes.Vote(v.poem_id, v.voter_id, v.value, v.cast_at / 1000) for v in kept])
+    sums: dict[tuple[int, int], dict[int, float]] = defaultdict(lambda: {1: 0.0, -1: 0.0})
+    for vote, weight in zip(kept, weighed, strict=True):
+        sums[vote.poem_id, votes.fold_of(vote.voter_id, key)][vote.value] += weight
+    by_id = {poem.id: poem for poem in poems}
+    rows = tuple(
+        _row(by_id[poem_id]) | {"up": round(sum_[1], 6), "down": round(sum_[-1], 6), "fold": fold}
+        for (poem_id, fold), sum_ in sorted(sums.items())
+    )
+    poem_ids, voter_ids = {vote.poem_id for vote in kept}, {vote.voter_id for vote in kept}
+    return Ratings(rows, len(poem_ids), len(voter_ids), len(kept))
+
+
+def _row(poem: StoredPoem) -> dict[str, object]:
+    return {
+        "form": poem.form,
+        "theme": poem.theme if poem.theme in own_themes() else None,
+        "traditional": list(poem.lines),
+        "version": poem.version,
+    }

@@ -1,0 +1,207 @@
+"""Answers to interactions: who asks, the acknowledgement in time, the answer, and what is told when something fails.
+
+Knows no command. Everything sent to an interaction goes through here.
+"""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from bot.asker import Asker
+from bot.buttons import BUTTON_ID, PRIVATE_ACTS, Press, row
+from bot.catalogue import language_of, text
+from bot.errors import explain
+from bot.pages import MAX_PAGE
+from bot.services import Services
+from bot.typed import escaped, shortened
+from poetgen.errors import PoetgenError
+
+_log = logging.getLogger(__name__)
+# Unknown interaction, unknown webhook, invalid webhook token: the person has gone, nobody can be told.
+EXPIRED = frozenset((10062, 10015, 50027))
+_ALREADY = 40060  # acknowledged already: another instance was quicker, or we were by the watch
+_WATCH_SECONDS = 1.2
+_PUBLIC_COMMANDS = frozenset(("poem",))
+
+
+class Replies:
+    """Answers interactions.
+
+    Args:
+        client: The bot, to know who owns it.
+        services: Its parts.
+    """
+
+    def __init__(self, client: commands.Bot, services: Services) -> None:
+        self._client = client
+        self._services = services
+        self._answering: set[asyncio.Task[Any]] = set()
+        self._watching: set[asyncio.Task[None]] = set()
+
+    async def asker(self, interaction: discord.Interaction[Any]) -> Asker:
+        """Who asks, and where."""
+        guild_id = interaction.guild_id
+        language = language_of(str(interaction.locale))
+        fallback = language if interaction.guild_locale is None else language_of(str(interaction.guild_locale))
+        permissions, own = interaction.permissions, interaction.app_permissions
+        in_server = guild_id is not None
+        at_owners = in_server and guild_id == self._services.owner_guild_id
+        present = guild_id is not None and self._client.get_guild(guild_id) is not None
+        return Asker(
+            user_id=interaction.user.id,
+            guild_id=guild_id,
+            channel_id=interaction.channel_id,
+            parent_id=getattr(interaction.channel, "parent_id", None),
+            language=language,
+            home_language=self._services.preferences.home_language(guild_id, fallback),
+            admin=in_server and (permissions.manage_guild or permissions.administrator),
+            moderator=in_server and (permissions.manage_messages or permissions.administrator),
+            owner=at_owners and await self._client.is_owner(interaction.user),
+            can_react=present and own.add_reactions and own.read_message_history,
+        )
+
+    def watch(self, interaction: discord.Interaction[Any]) -> None:
+        """Wait for this interaction's task when the bot stops, and acknowledge it if nobody has in a second."""
+        interaction.extras["arrived"] = time.monotonic()
+        answering = asyncio.current_task()
+        if answering is not None:
+            self._answering.add(answering)
+            answering.add_done_callback(self._answering.discard)
+        if interaction.type is discord.InteractionType.autocomplete:
+            return
+        watching = asyncio.create_task(self._acknowledge_late(interaction), name="acknowledge-late")
+        self._watching.add(watching)
+        watching.add_done_callback(self._watching.discard)
+        if answering is not None:
+            answering.add_done_callback(lambda _: watching.cancel())
+
+    async def _acknowledge_late(self, interaction: discord.Interaction[Any]) -> None:
+        await asyncio.sleep(_WATCH_SECONDS)
+        if not interaction.response.is_done():
+            _log.warning("an interaction was not answered within %.1f s, so it was acknowledged", _WATCH_SECONDS)
+            await self.think(interaction, ephemeral=not _is_public(interaction))
+
+    async def think(self, interaction: discord.Interaction[Any], *, ephemeral: bool) -> None:
+        """Acknowledge now, answer later."""
+        if interaction.response.is_done():
+            return
+        try:
+            await interaction.response.defer(thinking=True, ephemeral=ephemeral)
+            self._note_time(interaction)
+        except discord.InteractionResponded:
+            pass
+        except discord.HTTPException as error:
+            if error.code != _ALREADY:
+                raise
+
+    async def answer(
+        self,
+        interaction: discord.Interaction[Any],
+        content: str,
+        *,
+        view: discord.ui.View | None = None,
+        files: Sequence[discord.File] = (),
+        ephemeral: bool = True,
+    ) -> discord.Message | None:
+        """Show the answer: at once, or in the place of the acknowledgement."""
+        shown: dict[str, Any] = {"content": shortened(content, MAX_PAGE)}
+        more: dict[str, Any] = ({"view": view} if view else {}) | ({"files": list(files)} if files else {})
+        if not interaction.response.is_done():
+            try:
+                sent = await interaction.response.send_message(**shown, **more, ephemeral=ephemeral)
+                self._note_time(interaction)
+                return sent.resource if isinstance(sent.resource, discord.Message) else None
+            except discord.InteractionResponded:
+                pass
+            except discord.HTTPException as error:
+                if error.code != _ALREADY:
+                    raise
+        if interaction.response.type is discord.InteractionResponseType.deferred_channel_message:
+            return await interaction.edit_original_response(**shown, view=view, attachments=list(files))
+        return await interaction.followup.send(**shown, **more, ephemeral=ephemeral, wait=True)
+
+    async def update(
+        self,
+        interaction: discord.Interaction[Any],
+        *,
+        content: str | None = None,
+        view: discord.ui.View | None,
+        files: Sequence[discord.File] | None = None,
+    ) -> None:
+        """Change the message whose button was pressed."""
+        values: dict[str, Any] = {"view": view}
+        if content is not None:
+            values["content"] = shortened(content, MAX_PAGE)
+        if files is not None:
+            values["attachments"] = list(files)
+        if not interaction.response.is_done():
+            await interaction.response.edit_message(**values)
+            self._note_time(interaction)
+        elif interaction.message is not None:
+            # The watch has acknowledged with a thought of its own: the message is changed, the thought taken away.
+            await interaction.followup.edit_message(interaction.message.id, **values)
+            await interaction.delete_original_response()
+
+    async def modal(self, interaction: discord.Interaction[Any], modal: discord.ui.Modal) -> None:
+        """Show a form."""
+        await interaction.response.send_modal(modal)
+        self._note_time(interaction)
+
+    async def fail(self, interaction: discord.Interaction[Any], error: BaseException) -> None:
+        """Tell what went wrong, with a button to try again if nobody expected it."""
+        cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
+        if isinstance(cause, discord.HTTPException) and cause.code in EXPIRED:
+            _log.warning("an interaction expired before it was answered (%d)", cause.code)
+            return
+        language = language_of(str(interaction.locale))
+        if isinstance(cause, (app_commands.CommandNotFound, app_commands.CommandSignatureMismatch)):
+            content, view = text("error.command_changed", language), None
+        else:
+            told = explain(cause, language)
+            # What a poet refuses may hold what the person typed; our own texts hold marks of channels and times.
+            content, view = escaped(told.text) if isinstance(cause, PoetgenError) else told.text, None
+            if told.error_id is not None:
+                self._services.metrics.errors.inc()
+                if await self._keep(interaction, told.error_id):
+                    view = row([Press("retry", told.error_id, text("button.retry", language))])
+        try:
+            await self.answer(interaction, content, view=view)
+        except discord.HTTPException as failure:
+            _log.warning("an error could not be told (%d, %d)", failure.status, failure.code)
+
+    async def _keep(self, interaction: discord.Interaction[Any], error_id: str) -> bool:
+        """Keep what was asked for, so that the button works after a restart too."""
+        if interaction.type is discord.InteractionType.modal_submit:
+            return False
+        try:
+            data = json.dumps(interaction.data, default=str)
+            await self._services.store.notes.keep_retry(error_id, interaction.user.id, data)
+        except Exception:
+            _log.exception("what was asked for could not be kept")
+            return False
+        return True
+
+    def _note_time(self, interaction: discord.Interaction[Any]) -> None:
+        arrived = interaction.extras.get("arrived")
+        if arrived is not None:
+            self._services.metrics.acknowledged.observe(time.monotonic() - arrived)
+
+    async def finish(self, seconds: float) -> None:
+        """Wait for what is being answered, for the bot stops."""
+        current = asyncio.current_task()
+        answering = {task for task in self._answering if task is not current}
+        if answering:
+            await asyncio.wait(answering, timeout=seconds)
+
+
+def _is_public(interaction: discord.Interaction[Any]) -> bool:
+    data: Any = interaction.data or {}
+    pressed = BUTTON_ID.fullmatch(str(data.get("custom_id", "")))
+    return pressed["act"] not in PRIVATE_ACTS if pressed else data.get("name") in _PUBLIC_COMMANDS

@@ -1,0 +1,245 @@
+"""The connection to the database: how it is opened, migrated, read from and written to.
+
+Knows no table.
+"""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import event
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from bot.errors import StartError
+
+_T = TypeVar("_T")
+_BEGIN = "begin"  # the execution option that says how a transaction begins
+_BUSY_SECONDS = 5.0  # how long to wait for another program's write
+_PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON")
+# What SQLite says, and what a person can do about it.
+_TROUBLES = (
+    ("locked", "is in use by another program; stop that one, or wait"),
+    ("not a database", "is not a SQLite database, or is damaged; move it away or restore a copy"),
+    ("malformed", "is damaged; move it away or restore a copy"),
+    ("unable to open", "cannot be opened; see that the folder exists and may be written"),
+    ("readonly", "may not be written; change its permissions"),
+    ("disk is full", "cannot grow, for the disk is full"),
+    ("locate revision", "was written by a later version of this program; update the program"),
+)
+_MIGRATIONS = Path(__file__).parents[1] / "migrations"
+
+
+def now_ms() -> int:
+    """The time, as the tables have it: Unix milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+class Database:
+    """An open database. One writer at a time, first come first served, so that of two votes the later one counts.
+
+    Args:
+        engine: To the database, its schema up to date.
+        claim: What keeps a second instance away, until it is closed.
+    """
+
+    def __init__(self, engine: AsyncEngine, claim: sqlite3.Connection | None = None) -> None:
+        self._reader = engine
+        self._writer = engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
+        self._claim = claim
+        self._turn = asyncio.Lock()
+        self._writes: set[asyncio.Task[Any]] = set()
+
+    @classmethod
+    async def open(cls, url: str) -> Self:
+        """Open a database, make it if it is not there, and bring its schema up to date.
+
+        Raises:
+            StartError: It cannot be opened or written, or another instance has it; the message says why.
+        """
+        engine, place = engine_of(url)
+        sqlite = engine.dialect.name == "sqlite"
+        claim = None
+        try:
+            if sqlite:
+                await asyncio.to_thread(_probe, place)
+                claim = _claimed(place)
+                await asyncio.to_thread(_back_up_if_old, place)
+            database = cls(engine, claim)
+            async with database._writer.begin() as connection:
+                await connection.run_sync(_upgrade)
+        except BaseException as error:
+            await engine.dispose()
+            if claim is not None:
+                claim.close()
+            if isinstance(error, (SQLAlchemyError, sqlite3.Error, CommandError)):
+                raise StartError(f"The database {place} {trouble(error)}.") from None
+            raise
+        return database
+
+    async def close(self) -> None:
+        """Finish the writes under way and close every connection; an unclosed one would hang the exit."""
+        await asyncio.gather(*self._writes, return_exceptions=True)
+        await self._reader.dispose()
+        if self._claim is not None:
+            self._claim.close()
+            self._claim = None
+
+    async def all(self, query: sa.Executable) -> Sequence[sa.Row[*tuple[Any, ...]]]:
+        """Every row of a query."""
+        async with self._reader.connect() as connection:
+            return (await connection.execute(query)).fetchall()
+
+    async def first(self, query: sa.Executable) -> sa.Row[*tuple[Any, ...]] | None:
+        """The first row of a query, if it has any."""
+        async with self._reader.connect() as connection:
+            return (await connection.execute(query)).first()
+
+    async def execute(self, *statements: sa.Executable) -> int:
+        """Run statements in one transaction; returns how many rows the last one touched."""
+
+        async def work(connection: AsyncConnection) -> int:
+            count = 0
+            for statement in statements:
+                count = (await connection.execute(statement)).rowcount
+            return count
+
+        return await self.write(work)
+
+    async def insert(self, statement: sa.Executable) -> int:
+        """Run an INSERT ... RETURNING id; returns the id."""
+
+        async def work(connection: AsyncConnection) -> int:
+            return int((await connection.execute(statement)).scalar_one())
+
+        return await self.write(work)
+
+    async def write(self, work: Callable[[AsyncConnection], Awaitable[_T]]) -> _T:
+        """Do some work in one writing transaction. It is finished even if the caller is cancelled.
+
+        Shielded: a BEGIN IMMEDIATE whose task is cancelled still runs in the connection's thread, and would leave
+        its transaction open.
+        """
+        task = asyncio.create_task(self._transact(work))
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
+        return await asyncio.shield(task)
+
+    async def _transact(self, work: Callable[[AsyncConnection], Awaitable[_T]]) -> _T:
+        async with self._turn, self._writer.begin() as connection:
+            return await work(connection)
+
+
+def trouble(error: BaseException) -> str:
+    """What is wrong with a database and what to do, to follow its name."""
+    said = str(getattr(error, "orig", None) or error)
+    return next((told for sign, told in _TROUBLES if sign in said.lower()), f"cannot be used ({said})")
+
+
+def engine_of(url: str) -> tuple[AsyncEngine, str]:
+    """An engine, and the database's name as a message may show it (a URL can hold a password).
+
+    Raises:
+        StartError: The URL names no database that can be used, or its folder cannot be made.
+    """
+    try:
+        parsed = sa.make_url(url)
+        if parsed.get_backend_name() == "sqlite" and (parsed.database or ":memory:").startswith((":memory:", "file:")):
+            raise ArgumentError("no file")  # in memory all tasks would share one connection, and so one transaction
+        engine = create_async_engine(parsed)
+    except (SQLAlchemyError, NoSuchModuleError, ImportError):
+        raise StartError(
+            "DATABASE_URL names no database that I can use; it looks like sqlite+aiosqlite:///data/yin.db."
+        ) from None
+    place = str(parsed.database)
+    if parsed.get_backend_name() == "sqlite":
+        _begin_by_ourselves(engine)
+        try:
+            Path(place).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StartError(f"The folder of the database {place} cannot be made ({error.strerror}).") from None
+    return engine, place
+
+
+def _begin_by_ourselves(engine: AsyncEngine) -> None:
+    """Take transactions out of sqlite3's hands, which begins them late and never IMMEDIATE."""
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _on_connect(connection: Any, _: object) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in (f"busy_timeout={_BUSY_SECONDS * 1000:.0f}", *_PRAGMAS):  # switching to WAL may have to wait
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def _on_begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
+
+
+def _probe(place: str) -> None:
+    """Whether the file is whole and can be written.
+
+    By sqlite3 itself, because an aiosqlite connection that fails to open leaves a thread behind that complains.
+
+    Raises:
+        sqlite3.Error: It is not, or cannot.
+    """
+    with closing(sqlite3.connect(place, timeout=_BUSY_SECONDS, isolation_level=None)) as connection:
+        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(f"malformed: {verdict}")
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
+
+
+def _claimed(place: str) -> sqlite3.Connection:
+    """Holds a lock beside the database for as long as it is open; the system lets go of it however we end.
+
+    Raises:
+        StartError: Another instance holds it.
+    """
+    claim = sqlite3.connect(place + ".lock", timeout=0, isolation_level=None, check_same_thread=False)
+    try:
+        claim.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError:
+        claim.close()
+        raise StartError(f"Another instance of me is running on the database {place}; stop that one first.") from None
+    return claim
+
+
+def _back_up_if_old(place: str) -> None:
+    """Before a migration, a copy beside the file, named after the version that it has."""
+    config = _config()
+    engine = sa.create_engine(f"sqlite:///{place}")
+    try:
+        with engine.connect() as connection:
+            found = MigrationContext.configure(connection).get_current_revision()
+    finally:
+        engine.dispose()
+    if found is None or found == ScriptDirectory.from_config(config).get_current_head():
+        return
+    with closing(sqlite3.connect(place)) as source, closing(sqlite3.connect(f"{place}.before-{found}.bak")) as copy:
+        source.backup(copy)
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    return config
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

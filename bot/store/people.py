@@ -1,0 +1,73 @@
+"""Everything that is stored of one person: shown, handed over, and forgotten.
+
+Knows no Discord.
+"""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from bot.store.database import Database
+from bot.store.poems import FORGOTTEN
+from bot.store.tables import comparisons, jobs, poems, reports, retries, usage, votes
+
+# Each table with a person in it, and the column that says who.
+_TRACES = {
+    "poems": poems.c.requester_id,
+    "votes": votes.c.voter_id,
+    "reports": reports.c.reporter_id,
+    "usage": usage.c.member_id,
+    "jobs": jobs.c.requester_id,
+    "comparisons": comparisons.c.asker_id,
+    "retries": retries.c.user_id,
+}
+UNTITLED = "無題"
+
+
+class People:
+    """What is kept of people.
+
+    Args:
+        database: Where it is kept.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def counts(self, user_id: int) -> dict[str, int]:
+        """How many rows of each table are about a person."""
+        found = {}
+        for name, column in _TRACES.items():
+            row = await self._database.first(sa.select(sa.func.count()).where(column == user_id))
+            found[name] = int(row[0]) if row is not None else 0
+        return found
+
+    async def export(self, user_id: int) -> dict[str, list[dict[str, Any]]]:
+        """Every row that is about a person, by table."""
+        return {
+            name: [
+                dict(row._mapping) for row in await self._database.all(sa.select(column.table).where(column == user_id))
+            ]
+            for name, column in _TRACES.items()
+        }
+
+    async def forget(self, user_id: int) -> None:
+        """Forget a person in one transaction.
+
+        Votes, reports, quotas, picks and kept requests go. Poems that hold the person's own characters go; of the
+        others the poem stays, without who asked and for what.
+        """
+        mine = poems.c.requester_id == user_id
+        typed = sa.or_(poems.c.acrostic != "", poems.c.first_line != "")
+        nobody = {"requester_id": FORGOTTEN, "theme": "", "title": UNTITLED, "asked_rhyme": ""}
+        await self._database.execute(
+            *(
+                sa.delete(table.table).where(table == user_id)
+                for name, table in _TRACES.items()
+                if name not in ("poems", "jobs")
+            ),
+            sa.delete(poems).where(mine, typed),
+            sa.update(poems).where(mine, poems.c.theme == "").values(requester_id=FORGOTTEN),
+            sa.update(poems).where(mine).values(nobody),
+            sa.update(jobs).where(jobs.c.requester_id == user_id).values(requester_id=FORGOTTEN),
+        )

@@ -1,0 +1,111 @@
+"""What each server chose. Read once and kept in memory, for every command asks for it before it answers.
+
+Knows no Discord.
+"""
+
+from collections.abc import Set
+from dataclasses import dataclass, fields
+from typing import Any
+
+import sqlalchemy as sa
+
+from bot.asker import CONSOLE
+from bot.store.database import Database, now_ms
+from bot.store.tables import comparisons, dailies, daily_poems, jobs, poems, servers, usage
+from poetgen.poem import Script
+
+_UNCHOSEN: dict[str, object] = {"time_zone": "UTC", "channels": "", "words": ""}
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What a server chose; None where it leaves a thing to the deployment's settings."""
+
+    language: str | None = None
+    script: Script | None = None
+    time_zone: str = "UTC"
+    channels: tuple[int, ...] = ()
+    words: tuple[str, ...] = ()
+    quota: int | None = None
+    cooldown: int | None = None
+    reports_channel_id: int | None = None
+
+
+class Servers:
+    """The servers' choices.
+
+    Args:
+        database: Where they are kept.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: dict[int, Choices] = {}
+
+    async def load(self) -> None:
+        """Read all servers' choices; before this, every server has chosen nothing."""
+        self._known = {row.guild_id: _choices(row) for row in await self._database.all(sa.select(servers))}
+
+    def of(self, guild_id: int | None) -> Choices:
+        """A server's choices; those of nobody in a direct message."""
+        return Choices() if guild_id is None else self._known.get(guild_id, Choices())
+
+    async def choose(self, guild_id: int, choices: Choices) -> None:
+        """Keep a server's choices in place of the earlier ones."""
+        row: dict[str, Any] = {field.name: getattr(choices, field.name) for field in fields(Choices)}
+        row["channels"] = "\n".join(map(str, choices.channels))
+        row["words"] = "\n".join(choices.words)
+        await self._put(guild_id, row)
+        self._known[guild_id] = choices
+
+    async def left(self, guild_id: int) -> None:
+        """The bot was removed from a server; what is kept of it will be erased unless it comes back."""
+        await self._put(guild_id, {"left_at": now_ms()})
+
+    async def joined(self, guild_id: int) -> None:
+        """The bot is in a server (again)."""
+        await self._put(guild_id, {"left_at": None})
+
+    async def present(self, here: Set[int]) -> None:
+        """The bot is in these servers and in no others: what it missed while it was away is noted.
+
+        Servers where it was never a member, but somebody who installed it for themselves, are not touched.
+        """
+        query = sa.select(servers.c.guild_id, servers.c.left_at).where(servers.c.guild_id != CONSOLE)
+        known = {int(row.guild_id): row.left_at for row in await self._database.all(query)}
+        for guild_id in sorted(here):
+            if known.get(guild_id, 0) is not None:  # new to us, or left once
+                await self.joined(guild_id)
+        for guild_id, left_at in known.items():
+            if guild_id not in here and left_at is None:
+                await self.left(guild_id)
+
+    async def erase_left(self, before_ms: int) -> list[int]:
+        """Erase what is kept of the servers that were left before a time; returns their ids."""
+        query = sa.select(servers.c.guild_id).where(servers.c.left_at < before_ms)
+        erased = [int(row.guild_id) for row in await self._database.all(query)]
+        for guild_id in erased:
+            tables = (poems, dailies, daily_poems, usage, jobs, comparisons, servers)
+            await self._database.execute(*(sa.delete(table).where(table.c.guild_id == guild_id) for table in tables))
+            self._known.pop(guild_id, None)
+        return erased
+
+    async def _put(self, guild_id: int, values: dict[str, Any]) -> None:
+        row = await self._database.first(sa.select(servers.c.guild_id).where(servers.c.guild_id == guild_id))
+        if row is None:
+            await self._database.execute(sa.insert(servers).values(_UNCHOSEN | values | {"guild_id": guild_id}))
+        else:
+            await self._database.execute(sa.update(servers).where(servers.c.guild_id == guild_id).values(values))
+
+
+def _choices(row: sa.Row[*tuple[Any, ...]]) -> Choices:
+    return Choices(
+        language=row.language,
+        script=row.script,
+        time_zone=row.time_zone,
+        channels=tuple(int(channel) for channel in row.channels.split()),
+        words=tuple(row.words.split("\n")) if row.words else (),
+        quota=row.quota,
+        cooldown=row.cooldown,
+        reports_channel_id=row.reports_channel_id,
+    )

@@ -1,0 +1,215 @@
+"""The votes on poems, and the reports of poems that should not be shown.
+
+Knows no emoji and no message.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.asker import CONSOLE
+from bot.store.database import Database, now_ms
+from bot.store.poems import StoredPoem, stored
+from bot.store.tables import poems, reports, votes
+
+
+@dataclass(frozen=True, slots=True)
+class CastVote:
+    """A vote as a fine-tune reads it.
+
+    Attributes:
+        poem_id: The poem.
+        voter_id: Who cast it.
+        value: 1 or -1.
+        cast_at: When, Unix milliseconds.
+        requested: Whether the voter had asked for the poem; such a vote weighs nothing.
+    """
+
+    poem_id: int
+    voter_id: int
+    value: int
+    cast_at: int
+    requested: bool
+
+
+class Votes:
+    """One vote per person and poem.
+
+    Args:
+        database: Where they are kept.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def cast(self, poem_id: int, voter_id: int, value: int) -> bool:
+        """Keep a vote, 1 or -1, in place of any earlier one by the same person; returns whether the poem is there.
+
+        The requester's own vote weighs nothing, except in the console, where there is nobody else.
+        """
+        return await self._database.write(lambda connection: _cast(connection, poem_id, voter_id, value))
+
+    async def press_all(self, poem_id: int, presses: Sequence[tuple[int, int]]) -> tuple[StoredPoem, int, int] | None:
+        """Keep votes on one poem, (voter, value) each, or take back what is the same again.
+
+        All in one transaction, for a popular poem's buttons are pressed hundreds of times a second.
+
+        Returns:
+            The poem, and the votes for and against; None if it is gone or hidden.
+        """
+
+        async def work(connection: AsyncConnection) -> tuple[StoredPoem, int, int] | None:
+            row = (await connection.execute(sa.select(poems).where(poems.c.id == poem_id))).first()
+            if row is None or row.hidden:
+                return None
+            poem, voters = stored(row), {voter for voter, _ in presses}
+            theirs = (votes.c.poem_id == poem_id, votes.c.voter_id.in_(voters))
+            found = await connection.execute(sa.select(votes.c.voter_id, votes.c.value).where(*theirs))
+            now: dict[int, int | None] = {int(known.voter_id): int(known.value) for known in found}
+            for voter, value in presses:
+                now[voter] = None if now.get(voter) == value else value
+            await connection.execute(sa.delete(votes).where(*theirs))
+            rows = [_row(poem_id, voter, value, poem.requester_id) for voter, value in now.items() if value is not None]
+            if rows:
+                await connection.execute(sa.insert(votes), rows)
+            return poem, *_tally((await connection.execute(_counted(poem_id))).fetchall())
+
+        return await self._database.write(work)
+
+    async def withdraw(self, poem_id: int, voter_id: int | None = None, value: int | None = None) -> int:
+        """Forget the votes on a poem: all, or only one person's, or only those of one value; returns how many."""
+        return await self._database.execute(_deletion(poem_id, voter_id, value))
+
+    async def settle(
+        self, poem_id: int, found: Mapping[int, frozenset[int]], leave: frozenset[int] = frozenset()
+    ) -> int:
+        """Make the votes on a poem those that its reactions tell.
+
+        Args:
+            poem_id: The poem.
+            found: For each person who reacted, the values of the reactions. Who gave both keeps the stored vote, and
+                has none if none is stored.
+            leave: Who voted just now; their votes stay as they are.
+
+        Returns:
+            How many votes were added, changed or taken back.
+        """
+
+        async def work(connection: AsyncConnection) -> int:
+            requester = (await connection.execute(sa.select(poems.c.requester_id).where(poems.c.id == poem_id))).first()
+            if requester is None:
+                return 0
+            known = await connection.execute(
+                sa.select(votes.c.voter_id, votes.c.value).where(votes.c.poem_id == poem_id)
+            )
+            before = {int(row.voter_id): int(row.value) for row in known}
+            after = {voter: next(iter(values)) for voter, values in found.items() if len(values) == 1}
+            after |= {voter: before[voter] for voter, values in found.items() if len(values) > 1 and voter in before}
+            gone = before.keys() - after.keys() - leave
+            for voter in gone:
+                await connection.execute(_deletion(poem_id, voter))
+            changed = {v: value for v, value in after.items() if before.get(v) != value and v not in leave}
+            for voter, value in changed.items():
+                await connection.execute(_deletion(poem_id, voter))
+                await connection.execute(sa.insert(votes).values(_row(poem_id, voter, value, requester.requester_id)))
+            return len(changed) + len(gone)
+
+        return await self._database.write(work)
+
+    async def of(self, poem_id: int, voter_id: int) -> int | None:
+        """A person's vote on a poem, if there is one."""
+        query = sa.select(votes.c.value).where(votes.c.poem_id == poem_id, votes.c.voter_id == voter_id)
+        row = await self._database.first(query)
+        return None if row is None else int(row.value)
+
+    async def tally(self, poem_id: int) -> tuple[int, int]:
+        """How many votes a poem has, for and against."""
+        return _tally(await self._database.all(_counted(poem_id)))
+
+    async def tallies(self, guild_id: int | None, since_ms: int) -> list[tuple[StoredPoem, int, int]]:
+        """The poems of a server since a time that may be shown, with the votes that weigh something."""
+        up = sa.func.sum(sa.case((votes.c.value == 1, votes.c.weight), else_=0))
+        down = sa.func.sum(sa.case((votes.c.value == -1, votes.c.weight), else_=0))
+        query = (
+            sa.select(poems, up.label("up"), down.label("down"))
+            .join(votes, votes.c.poem_id == poems.c.id)
+            .where(poems.c.guild_id == guild_id, poems.c.created_at >= since_ms, poems.c.hidden.is_(False))
+            .where(poems.c.purpose != "compare")
+            .group_by(*poems.c)
+            .having(up > 0)
+        )
+        return [(stored(row, 2), int(row.up), int(row.down)) for row in await self._database.all(query)]
+
+    async def for_training(self, guild_id: int | None, shared: bool = False) -> tuple[list[StoredPoem], list[CastVote]]:
+        """The poems and votes that a fine-tune may learn from: of one server, or of all for the shared voice.
+
+        Left out are poems with a person's own characters in them, reported and hidden ones, and comparisons.
+        """
+        place = sa.true() if shared else poems.c.guild_id == guild_id
+        query = (
+            sa.select(poems, votes.c.voter_id, votes.c.value, votes.c.created_at.label("cast_at"), votes.c.weight)
+            .join(votes, votes.c.poem_id == poems.c.id)
+            .where(place, poems.c.hidden.is_(False), poems.c.purpose != "compare")
+            .where(poems.c.acrostic == "", poems.c.first_line == "")
+            .where(~sa.exists().where(reports.c.poem_id == poems.c.id))
+            .order_by(poems.c.id)
+        )
+        kept: dict[int, StoredPoem] = {}
+        cast: list[CastVote] = []
+        for row in await self._database.all(query):
+            poem = kept.setdefault(row.id, stored(row, 4))
+            cast.append(CastVote(poem.id, row.voter_id, row.value, row.cast_at, row.weight == 0))
+        return list(kept.values()), cast
+
+    async def report(self, poem_id: int, reporter_id: int) -> int:
+        """Keep a report, one per person and poem; returns how many there are."""
+
+        async def work(connection: AsyncConnection) -> int:
+            mine = sa.delete(reports).where(reports.c.poem_id == poem_id, reports.c.reporter_id == reporter_id)
+            await connection.execute(mine)
+            row = {"poem_id": poem_id, "reporter_id": reporter_id, "created_at": now_ms()}
+            await connection.execute(sa.insert(reports).values(row))
+            count = sa.select(sa.func.count()).select_from(reports).where(reports.c.poem_id == poem_id)
+            return int((await connection.execute(count)).scalar_one())
+
+        return await self._database.write(work)
+
+    async def count(self) -> int:
+        """How many votes are kept."""
+        row = await self._database.first(sa.select(sa.func.count()).select_from(votes))
+        return 0 if row is None else int(row[0])
+
+
+def _deletion(poem_id: int, voter_id: int | None = None, value: int | None = None) -> sa.Delete:
+    statement = sa.delete(votes).where(votes.c.poem_id == poem_id)
+    if voter_id is not None:
+        statement = statement.where(votes.c.voter_id == voter_id)
+    if value is not None:
+        statement = statement.where(votes.c.value == value)
+    return statement
+
+
+async def _cast(connection: AsyncConnection, poem_id: int, voter_id: int, value: int) -> bool:
+    row = (await connection.execute(sa.select(poems.c.requester_id).where(poems.c.id == poem_id))).first()
+    if row is None:
+        return False
+    await connection.execute(_deletion(poem_id, voter_id))
+    await connection.execute(sa.insert(votes).values(_row(poem_id, voter_id, value, row.requester_id)))
+    return True
+
+
+def _row(poem_id: int, voter_id: int, value: int, requester_id: int) -> dict[str, int]:
+    weight = 0 if voter_id == requester_id != CONSOLE else 1
+    return {"poem_id": poem_id, "voter_id": voter_id, "value": value, "created_at": now_ms(), "weight": weight}
+
+
+def _counted(poem_id: int) -> sa.Select[tuple[int, int]]:
+    return sa.select(votes.c.value, sa.func.count()).where(votes.c.poem_id == poem_id).group_by(votes.c.value)
+
+
+def _tally(rows: Sequence[sa.Row[*tuple[Any, ...]]]) -> tuple[int, int]:
+    counts = {int(row[0]): int(row[1]) for row in rows}
+    return counts.get(1, 0), counts.get(-1, 0)

@@ -1,0 +1,81 @@
+"""Themes of classical verse, and the names they have in English, Japanese and Korean.
+
+Knows no poet. The table is `texts/themes.tsv`: traditional characters, English (several names divided by "/"),
+Japanese, Korean.
+"""
+
+import functools
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+
+from poetgen.poem import Script
+from poetgen.script import show, to_traditional
+
+_TABLE = Path(__file__).parent / "texts" / "themes.tsv"
+_LANGUAGES = {"ja": 1, "ko": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Theme:
+    """A theme in traditional characters, and its names."""
+
+    hanzi: str
+    english: tuple[str, ...]
+    japanese: str
+    korean: str
+
+
+@functools.cache
+def themes() -> tuple[Theme, ...]:
+    """All of them, in the table's order: seasons and sky first."""
+    rows = [line.split("\t") for line in _TABLE.read_text(encoding="utf-8").splitlines() if line and line[0] != "#"]
+    return tuple(Theme(hanzi, tuple(english.split("/")), japanese, korean) for hanzi, english, japanese, korean in rows)
+
+
+def _folded(name: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().replace("-", " ").split()).removeprefix("the ")
+
+
+@functools.cache
+def _by_name() -> dict[str, str]:
+    return {
+        _folded(name): theme.hanzi
+        for theme in reversed(themes())  # of two with one name, the first stands
+        for name in (*theme.english, theme.japanese, theme.korean)
+    }
+
+
+@functools.cache
+def own_themes() -> frozenset[str]:
+    """The themes of the table: those that are nobody's own words."""
+    return frozenset(theme.hanzi for theme in themes())
+
+
+def meant(typed: str) -> str:
+    """The theme that is meant by one of its names; anything else as it was typed."""
+    if to_traditional(typed) in own_themes():
+        return to_traditional(typed)
+    return _by_name().get(_folded(typed), typed)
+
+
+def suggestions(typed: str, script: Script, locale: str, limit: int = 25) -> list[tuple[str, str]]:
+    """(what is shown, the theme) for what somebody has typed so far, whichever language it is in."""
+    wanted = _folded(typed)
+    starting, holding = [], []
+    for theme in themes():
+        names = (theme.hanzi, show(theme.hanzi, "simplified"), *theme.english, theme.japanese, theme.korean)
+        folded = [_folded(name) for name in names]
+        if any(name.startswith(wanted) for name in folded):
+            starting.append(theme)
+        elif any(wanted in name for name in folded):
+            holding.append(theme)
+    return [(_shown(theme, script, locale), theme.hanzi) for theme in (starting + holding)[:limit]]
+
+
+def _shown(theme: Theme, script: Script, locale: str) -> str:
+    hanzi = show(theme.hanzi, script)
+    if locale.startswith("zh"):
+        return hanzi
+    name = (theme.english[0], theme.japanese, theme.korean)[_LANGUAGES.get(locale, 0)]
+    return hanzi if name == hanzi else f"{hanzi} {name}"

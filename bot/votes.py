@@ -1,0 +1,148 @@
+"""What each vote weighs when a voice learns from it. Pure: knows no database, no Discord and no trainer.
+
+A server's votes are few, and some are cast to move the scale. For the vote i of voter v on a poem:
+
+    weight_i = burst_i x balance_v x agreement_v, then capped by voter
+
+    requested    0 for a vote on a poem that its voter asked for.
+    burst_i      min(1, B / b_i): b_i of v's votes lie within W seconds of i (itself among them), B are believed.
+    balance_v    4 p (1 - p), p = (likes + 1) / (votes + 2): who only ever likes, or only dislikes, tells poems
+                 apart less and less (1 vote: 0.89; 10 alike: 0.31; 50 alike: 0.08).
+    agreement_v  clip(1/2 + 5 e, 1/10, 1), e = (sum of (s_i - c_i) + K E) / (m + K) over v's m votes on poems that
+                 others voted on: s_i is the share of the others' votes there that are like v's, c_i how likely a vote
+                 like v's is among all votes of others. A newcomer has e = E = 1/10 and so counts fully; who votes at
+                 random goes to 1/2, who contradicts everybody to 1/10.
+    cap          no voter has more than max(10 %, 1.5 / number of voters) of the weight of all.
+
+`appeal` turns the weights on a poem into one number, shrunk towards what poems get on average: few votes say little.
+"""
+
+import hashlib
+import hmac
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+NUM_FOLDS = 5
+_BURST_SECONDS, _BURST_BELIEVED = 10.0, 3
+_PRIOR_VOTES, _PRIOR_EXCESS = 5.0, 0.1  # K and E
+_LEAST_AGREEMENT = 0.1
+_LEAST_CAP, _CAP_OF_EVEN = 0.10, 1.5
+_APPEAL_STRENGTH = 2.0  # votes that the average is worth
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """One person's opinion of one poem.
+
+    Attributes:
+        poem: The poem's id.
+        voter: The person's id.
+        value: 1 for a like, -1 for a dislike.
+        seconds: When it was cast, on any clock.
+        requested: Whether this person had asked for the poem.
+    """
+
+    poem: int
+    voter: int
+    value: int
+    seconds: float
+    requested: bool = False
+
+
+def weights(votes: Sequence[Vote]) -> list[float]:
+    """What each vote weighs, 0 to 1, in the order given; at most one vote per voter and poem is expected."""
+    counted = [number for number, vote in enumerate(votes) if not vote.requested]
+    kept = [votes[number] for number in counted]
+    bursts, balances, agreements = _bursts(kept), _balances(kept), _agreements(kept)
+    raw = [burst * balances[vote.voter] * agreements[vote.voter] for vote, burst in zip(kept, bursts, strict=True)]
+    totals: dict[int, float] = defaultdict(float)
+    for vote, weight in zip(kept, raw, strict=True):
+        totals[vote.voter] += weight
+    scales = _caps(totals)
+    result = [0.0] * len(votes)
+    for number, vote, weight in zip(counted, kept, raw, strict=True):
+        result[number] = weight * scales[vote.voter]
+    return result
+
+
+def _bursts(votes: Sequence[Vote]) -> list[float]:
+    times: dict[int, list[float]] = defaultdict(list)
+    for vote in votes:
+        times[vote.voter].append(vote.seconds)
+    return [
+        min(1.0, _BURST_BELIEVED / sum(abs(at - vote.seconds) <= _BURST_SECONDS for at in times[vote.voter]))
+        for vote in votes
+    ]
+
+
+def _balances(votes: Sequence[Vote]) -> dict[int, float]:
+    likes, cast = Counter[int](), Counter[int]()
+    for vote in votes:
+        cast[vote.voter] += 1
+        likes[vote.voter] += vote.value > 0
+    shares = {voter: (likes[voter] + 1) / (cast[voter] + 2) for voter in cast}
+    return {voter: 4 * share * (1 - share) for voter, share in shares.items()}
+
+
+def _agreements(votes: Sequence[Vote]) -> dict[int, float]:
+    on_poem: dict[int, Counter[int]] = defaultdict(Counter)
+    by_voter: dict[int, Counter[int]] = defaultdict(Counter)
+    everywhere = Counter[int]()
+    for vote in votes:
+        on_poem[vote.poem][vote.value] += 1
+        by_voter[vote.voter][vote.value] += 1
+        everywhere[vote.value] += 1
+    excess: dict[int, float] = defaultdict(float)
+    compared = Counter[int]()
+    for vote in votes:
+        others_here = on_poem[vote.poem].total() - 1
+        others = everywhere.total() - by_voter[vote.voter].total()
+        if not others_here or not others:
+            continue
+        alike = (on_poem[vote.poem][vote.value] - 1) / others_here
+        by_chance = (everywhere[vote.value] - by_voter[vote.voter][vote.value]) / others
+        excess[vote.voter] += alike - by_chance
+        compared[vote.voter] += 1
+    means = {
+        voter: (excess[voter] + _PRIOR_VOTES * _PRIOR_EXCESS) / (compared[voter] + _PRIOR_VOTES) for voter in by_voter
+    }
+    return {voter: min(1.0, max(_LEAST_AGREEMENT, 0.5 + 5 * mean)) for voter, mean in means.items()}
+
+
+def _caps(totals: Mapping[int, float]) -> dict[int, float]:
+    """What each voter's weight is multiplied by, so that none has more than the allowed share of what remains."""
+    if not totals:
+        return {}
+    share = max(_LEAST_CAP, _CAP_OF_EVEN / len(totals))
+    ordered = sorted(totals, key=lambda voter: -totals[voter])
+    rest = sum(totals.values())
+    scales = dict.fromkeys(totals, 1.0)
+    # With the k largest at the cap c T and the others as they are, the total is T = rest / (1 - k c).
+    for capped, voter in enumerate(ordered):
+        if capped * share >= 1:
+            break
+        total = rest / (1 - capped * share)
+        if totals[voter] <= share * total:
+            for above in ordered[:capped]:
+                scales[above] = share * total / totals[above]
+            return scales
+        rest -= totals[voter]
+    return scales
+
+
+def appeal(up: float, down: float, average: float = 0.5) -> float:
+    """How much a poem is liked, 0 to 1: the posterior mean of its share of likes.
+
+    Args:
+        up: The weight of its likes.
+        down: The weight of its dislikes.
+        average: The share of likes among all votes, to which few votes are shrunk.
+    """
+    return (up + _APPEAL_STRENGTH * average) / (up + down + _APPEAL_STRENGTH)
+
+
+def fold_of(voter: int, key: bytes) -> int:
+    """One of five folds: always the same for a voter, and not to be told backwards without the key."""
+    digest = hmac.new(key, str(voter).encode(), hashlib.sha256).digest()
+    return int.from_bytes(digest[:8], "big") % NUM_FOLDS

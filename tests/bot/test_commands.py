@@ -1,0 +1,299 @@
+"""A contract for each command, in the simulated Discord: what a member, an admin and the owner get."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import discord
+import pytest
+import simcord
+
+from bot.client import PoetBot
+from bot.cogs.daily import DailyCog
+from bot.services import Services
+from bot.store.database import now_ms
+from tests.bot.conftest import OWNER_GUILD, FakePoet, FakeRegistry, Rows
+from tests.bot.discord_place import Place, hold_to_the_limits, labels
+
+BAD_POEM = "白日依山盡，黃河入海流。欲窮千里目，更上一層樓。"
+
+
+@pytest.fixture
+def place(simcord_env: simcord.Env) -> Iterator[Place]:
+    yield Place(simcord_env)
+    hold_to_the_limits(simcord_env)
+
+
+async def _said(place: Place, who: Any, command: str, **options: object) -> str:
+    result = await who.slash(place.channel, command, **options)
+    assert result.acknowledged
+    assert result.response is not None
+    return str(result.response.content)
+
+
+async def test_check_shows_a_form_and_answers_it(place: Place) -> None:
+    form = await place.bob.slash(place.channel, "check")
+    assert form.modal is not None
+    answer = await place.bob.submit_modal(form, {"poem": BAD_POEM})
+    assert answer.ephemeral
+    assert answer.response is not None
+    assert "白○ 日● 依○" in answer.response.content
+    assert "It keeps every rule" in answer.response.content
+
+    form = await place.bob.slash(place.channel, "check")
+    refused = await place.bob.submit_modal(form, {"poem": "hello"})
+    assert refused.response is not None
+    assert "is not Chinese characters only" in refused.response.content
+
+
+async def test_top_ranks_by_what_votes_allow_to_believe(place: Place, rows: Rows) -> None:
+    assert "No poem of this server has a 👍" in await _said(place, place.bob, "top")
+    first, second = await place.poem(theme="春"), await place.poem(theme="秋")
+    rows.run("INSERT INTO votes VALUES (1, 1, 1, 0, 1), (1, 2, 1, 0, 1), (2, 1, 1, 0, 1), (2, 3, -1, 0, 1)")
+    rows.run(f"INSERT INTO votes VALUES (2, {place.alice.id}, 1, 0, 0)")
+    page = await _said(place, place.bob, "top", period="all")
+    assert page.index("春") < page.index("秋")
+    assert f"(<{first.jump_url}>)" in page
+    assert f"(<{second.jump_url}>)" in page
+    assert "1 👍 1 👎" in page, "the requester's own vote does not count"
+    rows.run(f"UPDATE poems SET created_at = {now_ms() - 8 * 86_400_000} WHERE id = 1")
+    assert "春" not in await _said(place, place.bob, "top", period="week")
+
+
+async def test_settings_change_what_they_say(place: Place, rows: Rows) -> None:
+    admin = place.admin
+    assert "everywhere" in await _said(place, admin, "settings show")
+    await _said(place, admin, "settings language", language="zh-TW")
+    await _said(place, admin, "settings script", script="traditional")
+    assert "Asia/Shanghai" in await _said(place, admin, "settings timezone", zone="asia/shanghai")
+    assert "no such time zone" in await _said(place, admin, "settings timezone", zone="Mars/Olympus")
+    shown = await place.poem(theme="秋夜")
+    assert "一道殘陽鋪水中" in shown.content
+    assert "韻部 東 · 種子" in shown.content
+    assert labels(shown)[:2] == ["再來一首", "變奏"]
+
+    await _said(place, admin, "settings words", word="月夜")
+    assert "on the list here" in await _said(place, place.bob, "poem", theme="月夜")
+    await _said(place, admin, "settings words", word="月夜", listed=False)
+    assert "月夜" in await _said(place, place.bob, "poem", theme="月夜")
+
+    other = place.guild.create_text_channel("elsewhere")
+    await _said(place, admin, "settings channel", channel=other)
+    assert f"<#{other.id}>" in await _said(place, place.bob, "poem")
+    await _said(place, admin, "settings everywhere")
+    await _said(place, admin, "settings limits", quota=2, cooldown=0)
+    await _said(place, place.bob, "poem")
+    assert "2 poems of today" in await _said(place, place.bob, "poem")
+    await _said(place, admin, "settings limits", cooldown=60)
+    assert "Please wait" in await _said(place, place.bob, "poem")
+    await _said(place, admin, "settings reports", channel=other)
+    assert rows("SELECT reports_channel_id FROM servers") == [(other.id,)]
+    place.env.errors.clear()
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("settings show", {}),
+        ("settings script", {"script": "traditional"}),
+        ("daily off", {}),
+        ("finetune start", {}),
+        ("finetune cancel", {}),
+        ("voice use", {"version": "fake-1"}),
+        ("voice rollback", {}),
+    ],
+)
+async def test_what_changes_anything_needs_manage_server_at_run_time_too(
+    simcord_env: simcord.Env, simcord_bot: PoetBot, place: Place, command: str, options: dict[str, object]
+) -> None:
+    # As if an admin had opened the command to everybody in the server's integration settings.
+    for known in simcord_bot.tree.get_commands():
+        if not isinstance(known, discord.app_commands.ContextMenu):
+            known.default_permissions = None
+    await simcord_bot.tree.sync()
+    assert await _said(place, place.bob, command, **options) == "That needs the permission Manage Server."
+    simcord_env.errors.clear()
+
+
+async def test_voices_are_listed_used_and_rolled_back(place: Place, registry: FakeRegistry, poet: FakePoet) -> None:
+    registry.add("fake-2", f"server-{place.guild.id}")
+    registry.add("other-1", "server-77")
+    page = await _said(place, place.bob, "voice list")
+    assert "◉ `fake-1`" in page
+    assert "○ `fake-2` · this server's own" in page
+    assert "other-1" not in page
+    assert "`fake-2` is heard" in await _said(place, place.admin, "voice use", version="fake-2")
+    assert "no such version" in await _said(place, place.admin, "voice use", version="other-1")
+    await place.poem(theme="秋夜")
+    assert poet.batches == [], "another version wrote it"
+    assert "`fake-1` is heard" in await _said(place, place.admin, "voice rollback")
+    await place.poem(theme="秋夜")
+    assert len(poet.batches) == 1
+    place.env.errors.clear()
+
+
+async def test_compared_versions_are_named_after_the_pick(place: Place, registry: FakeRegistry, rows: Rows) -> None:
+    assert "only one version" in await _said(place, place.bob, "voice compare")
+    registry.add("fake-2", f"server-{place.guild.id}")
+    result = await place.bob.slash(place.channel, "voice compare", theme="autumn moon")
+    assert result.ephemeral
+    assert result.response is not None
+    assert "秋月" in result.response.content
+    assert "fake" not in result.response.content
+    assert labels(result.response) == ["1", "2"]
+    await place.bob.click(result.response, label="2")
+    assert rows("SELECT picked FROM comparisons") == [(2,)]
+    assert {version for (version,) in rows("SELECT version FROM poems")} == {"fake-1", "fake-2"}
+    assert rows("SELECT DISTINCT purpose FROM poems") == [("compare",)]
+    place.env.errors.clear()
+
+
+async def test_privacy_shows_exports_and_deletes(place: Place, rows: Rows) -> None:
+    first = await place.poem(theme="秋夜", acrostic="春")
+    await place.poem(theme="自家題")
+    theirs = (await place.bob.slash(place.channel, "poem")).response
+    assert theirs is not None
+    await place.alice.react(theirs, "👍")
+    await place.bob.react(first, "👍")
+    page = await _said(place, place.alice, "privacy show")
+    assert "2 poems asked for, 1 votes" in page
+    result = await place.alice.slash(place.channel, "privacy export")
+    assert result.ephemeral
+    assert result.response is not None
+    [attachment] = result.response.attachments
+    exported = json.loads(await attachment.read())
+    assert [poem["theme"] for poem in exported["poems"]] == ["秋夜", "自家題"]
+    assert [vote["poem_id"] for vote in exported["votes"]] == [3]
+
+    asked = await place.alice.slash(place.channel, "privacy delete")
+    assert asked.response is not None
+    await place.alice.click(asked.response, label="Forget me")
+    assert rows("SELECT id, theme, requester_id FROM poems ORDER BY id") == [(2, "", -1), (3, "", place.bob.id)]
+    assert rows("SELECT title FROM poems WHERE id = 2") == [("無題",)]
+    assert rows("SELECT * FROM votes") == []
+    assert rows(f"SELECT * FROM usage WHERE member_id = {place.alice.id}") == []
+
+
+async def test_help_and_about_fit_and_say_what_is_stored(place: Place, services: Services) -> None:
+    assert "`/poem`" in await _said(place, place.bob, "help")
+    assert "classical Chinese poems" in await _said(place, place.bob, "about")
+
+
+async def test_poem_is_deleted_by_its_requester_or_a_moderator_only(place: Place, rows: Rows) -> None:
+    first, second = await place.poem(), await place.poem()
+    refused = await place.bob.context_menu(place.channel, "Delete poem", first)
+    assert refused.response is not None
+    assert "moderator" in refused.response.content
+    await place.alice.context_menu(place.channel, "Delete poem", first)
+    await place.admin.context_menu(place.channel, "Delete poem", second)
+    assert rows("SELECT id FROM poems") == []
+    assert place.channel.last_message is None or place.channel.last_message.id not in (first.id, second.id)
+    chat = await place.bob.send(place.channel, "hello")
+    nothing = await place.bob.context_menu(place.channel, "Delete poem", chat)
+    assert nothing.response is not None
+    assert "no poem of mine" in nothing.response.content
+    place.env.errors.clear()
+
+
+async def test_three_reports_hide_a_poem_and_are_told(simcord_env: simcord.Env, place: Place, rows: Rows) -> None:
+    reports = place.guild.create_text_channel("reports")
+    await place.admin.slash(place.channel, "settings reports", channel=reports)
+    poem = await place.poem(theme="秋夜")
+    carol = place.guild.add_member(simcord_env.create_user("carol"))
+    for member in (place.bob, place.bob, carol):
+        await member.context_menu(place.channel, "Report poem", poem)
+    assert rows("SELECT hidden FROM poems") == [(0,)], "twice by the same person is once"
+    result = await place.admin.context_menu(place.channel, "Report poem", poem)
+    assert result.ephemeral
+    assert rows("SELECT hidden FROM poems") == [(1,)]
+    shown = place.channel.last_message
+    assert shown is not None
+    assert "was reported" in shown.content
+    assert shown.components == []
+    told = reports.last_message
+    assert told is not None
+    assert "after 3 reports" in told.content
+
+
+async def test_daily_poem_is_set_posted_once_and_stopped(
+    simcord_env: simcord.Env, place: Place, simcord_bot: PoetBot, rows: Rows
+) -> None:
+    page = await _said(place, place.admin, "daily set", channel=place.channel, time="08:30", form="wujue")
+    assert "at 08:30 (UTC)" in page
+    assert "looks like 08:30" in await _said(place, place.admin, "daily set", channel=place.channel, time="25:00")
+    cog = simcord_bot.get_cog("daily")
+    assert isinstance(cog, DailyCog)
+    rows.run("UPDATE dailies SET since = 0")
+    await cog.daily_poems.post_due()
+    await cog.daily_poems.post_due()
+    await simcord_env.settle()
+    assert rows("SELECT count(*), min(form), min(purpose) FROM poems") == [(1, "wujue", "daily")]
+    posted = place.channel.last_message
+    assert posted is not None
+    assert posted.content.startswith("-# The poem of the day\n")
+    assert [str(reaction.emoji) for reaction in posted.reactions] == ["👍", "👎"]
+    assert rows("SELECT posted FROM daily_poems") == [(1,)]
+    assert "no poem a day any more" in await _said(place, place.admin, "daily off")
+    simcord_env.errors.clear()
+
+
+async def test_owner_commands_are_in_the_owners_server_for_the_owner(
+    simcord_env: simcord.Env, simcord_bot: PoetBot, registry: FakeRegistry
+) -> None:
+    home = simcord_env.create_guild(id=OWNER_GUILD)
+    channel = home.create_text_channel("owner")
+    role = home.create_role("admins", permissions=discord.Permissions(administrator=True))
+    boss = home.add_member(simcord_env.create_user("boss"), roles=[role])
+    other = home.add_member(simcord_env.create_user("other"), roles=[role])
+    simcord_bot.owner_id = boss.id
+    refused = await other.slash(channel, "owner status")
+    assert refused.response is not None
+    assert "my owner only" in refused.response.content
+    status = await boss.slash(channel, "owner status")
+    assert status.response is not None
+    assert "version `fake-1`" in status.response.content
+    registry.add("fake-2", None)
+    used = await boss.slash(channel, "owner voice", action="use", version="fake-2")
+    assert used.response is not None
+    assert registry.current() == "fake-2"
+    listed = await boss.slash(channel, "owner voice", action="list")
+    assert listed.response is not None
+    assert "◉ `fake-2`" in listed.response.content
+    few = await boss.slash(channel, "owner finetune", action="start")
+    assert few.response is not None
+    assert "too little to learn from" in few.response.content
+    simcord_env.errors.clear()
+
+
+async def test_servers_missed_while_away_are_noted_and_user_installs_left_alone(
+    place: Place, services: Services, rows: Rows
+) -> None:
+    await place.poem()
+    rows.run("UPDATE poems SET guild_id = 123")  # asked for by somebody who has the bot for themselves
+    servers = services.store.servers
+    await servers.joined(place.guild.id)
+    await servers.present({5, 6})
+    await servers.present({6, 7})
+    assert rows("SELECT guild_id FROM servers WHERE left_at IS NOT NULL AND guild_id < 100") == [(5,)]
+    await servers.present({5, 6, 7})
+    assert rows("SELECT guild_id FROM servers WHERE left_at IS NOT NULL AND guild_id < 100") == []
+    assert await servers.erase_left(now_ms() + 1000) == [place.guild.id]
+    assert rows("SELECT guild_id FROM poems") == [(123,)]
+
+
+async def test_owner_commands_are_nowhere_else(simcord_bot: PoetBot, simcord_env: simcord.Env) -> None:
+    assert "owner" not in [command.name for command in simcord_bot.tree.get_commands()]
+
+
+async def test_left_server_is_erased_after_thirty_days_unless_it_returns(
+    simcord_env: simcord.Env, place: Place, services: Services, rows: Rows
+) -> None:
+    await place.poem()
+    await place.admin.slash(place.channel, "settings script", script="traditional")
+    await services.store.servers.left(place.guild.id)
+    assert await services.store.servers.erase_left(now_ms() - 1000) == [], "not yet"
+    await services.store.servers.joined(place.guild.id)
+    assert await services.store.servers.erase_left(now_ms() + 1000) == [], "it came back"
+    await services.store.servers.left(place.guild.id)
+    assert await services.store.servers.erase_left(now_ms() + 1000) == [place.guild.id]
+    assert rows("SELECT * FROM poems") == rows("SELECT * FROM servers") == rows("SELECT * FROM usage") == []

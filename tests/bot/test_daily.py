@@ -1,0 +1,185 @@
+"""The poem of the day: when it is due over summer time, and that it comes exactly once."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from bot.daily import CannotPostError, DailyPoems, latest_due, minute_of
+from bot.errors import BotError
+from bot.services import Services
+from bot.store.dailies import Daily
+from bot.store.poems import StoredPoem
+from tests.bot.conftest import FakePoet, Rows
+
+BERLIN = ZoneInfo("Europe/Berlin")
+GUILD, CHANNEL = 5, 6
+
+
+def _utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("minute", "now", "day", "due"),
+    [
+        (8 * 60, "2026-01-10T07:00", "2026-01-10", "2026-01-10T07:00"),
+        (8 * 60, "2026-01-10T06:59", "2026-01-09", "2026-01-09T07:00"),
+        (8 * 60, "2026-07-10T06:00", "2026-07-10", "2026-07-10T06:00"),
+        (150, "2026-03-29T00:59", "2026-03-28", "2026-03-28T01:30"),
+        (150, "2026-03-29T01:30", "2026-03-29", "2026-03-29T01:30"),  # 02:30 is skipped: due at 03:30
+        (150, "2026-10-25T00:30", "2026-10-25", "2026-10-25T00:30"),  # 02:30 comes twice: the first one
+        (150, "2026-10-25T01:30", "2026-10-25", "2026-10-25T00:30"),
+        (0, "2026-10-25T22:59", "2026-10-25", "2026-10-24T22:00"),
+    ],
+)
+def test_due_in_the_servers_own_time(minute: int, now: str, day: str, due: str) -> None:
+    assert latest_due(minute, BERLIN, _utc(now)) == (day, _utc(due))
+
+
+def test_every_day_of_a_year_is_due_once() -> None:
+    now, days = _utc("2026-01-01T12:00"), []
+    while now < _utc("2027-01-01T12:00"):
+        day, due = latest_due(150, BERLIN, now)
+        assert due <= now < due + timedelta(hours=25)
+        days.append(day)
+        now += timedelta(minutes=30)
+    changes = [day for before, day in pairwise(days) if day != before]
+    assert len(changes) == len(set(changes)) == 365
+
+
+@pytest.mark.parametrize(("typed", "minute"), [("8:05", 485), (" 20:30 ", 1230), ("00:00", 0), ("23：59", 1439)])
+def test_times_that_are_understood(typed: str, minute: int) -> None:
+    assert minute_of(typed) == minute
+
+
+@pytest.mark.parametrize("typed", ["", "8", "24:00", "8:60", "8:5", "-1:30", "a:bc", "8:30pm", "²:30"])
+def test_times_that_are_not(typed: str) -> None:
+    with pytest.raises(BotError):
+        minute_of(typed)
+
+
+class Channel:
+    """A channel that may fail while posting, before or after the message is there."""
+
+    def __init__(self) -> None:
+        self.messages: list[int] = []
+        self.failures: list[Exception | None] = []
+        self.lost_answers = 0
+        self.here = True
+
+    def home(self, daily: Daily) -> tuple[str, bool] | None:
+        return ("zh-TW", True) if self.here else None
+
+    async def find(self, poem: StoredPoem) -> int | None:
+        return 100 + self.messages.index(poem.id) if poem.id in self.messages else None
+
+    async def post(self, poem: StoredPoem) -> int | None:
+        if self.failures and (failure := self.failures.pop(0)) is not None:
+            raise failure
+        self.messages.append(poem.id)
+        if self.lost_answers:
+            self.lost_answers -= 1
+            raise OSError("the connection broke before the answer came")
+        return 100 + self.messages.index(poem.id)
+
+
+class Clock:
+    def __init__(self, now: str) -> None:
+        self.now = _utc(now)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def channel() -> Channel:
+    return Channel()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock("2026-11-24T07:59")
+
+
+@pytest.fixture
+async def daily(services: Services, channel: Channel, clock: Clock, rows: Rows) -> DailyPoems:
+    await services.store.dailies.set(GUILD, CHANNEL, 8 * 60, "wujue")
+    rows.run(f"UPDATE dailies SET since = {_utc('2026-11-23T12:00').timestamp() * 1000:.0f}")
+    return DailyPoems(services.poems, channel, clock)
+
+
+async def test_posted_once_a_day(daily: DailyPoems, channel: Channel, clock: Clock, rows: Rows) -> None:
+    await daily.post_due()
+    assert channel.messages == [], "not due yet, and yesterday was before it was wanted"
+    clock.now = _utc("2026-11-24T08:00")
+    await daily.post_due()
+    await daily.post_due()
+    clock.now = _utc("2026-11-24T23:00")
+    await daily.post_due()
+    assert channel.messages == [1]
+    clock.now = _utc("2026-11-25T08:01")
+    await daily.post_due()
+    assert channel.messages == [1, 2]
+    assert rows("SELECT form, language, message_id FROM poems") == [("wujue", "zh-TW", 100), ("wujue", "zh-TW", 101)]
+
+
+async def test_posted_late_if_the_bot_was_down_at_that_minute(
+    daily: DailyPoems, channel: Channel, clock: Clock, services: Services
+) -> None:
+    clock.now = _utc("2026-11-25T03:00")
+    await daily.post_due()
+    await DailyPoems(services.poems, channel, clock).post_due()
+    assert channel.messages == [1]
+
+
+async def test_not_posted_twice_if_the_bot_ended_before_it_was_noted(
+    daily: DailyPoems, channel: Channel, clock: Clock, services: Services, rows: Rows
+) -> None:
+    clock.now = _utc("2026-11-24T08:00")
+    channel.lost_answers = 1
+    await daily.post_due()
+    assert rows("SELECT posted FROM daily_poems") == [(0,)]
+    await DailyPoems(services.poems, channel, clock).post_due()
+    assert channel.messages == [1]
+    assert rows("SELECT posted FROM daily_poems") == [(1,)]
+    assert rows("SELECT message_id FROM poems") == [(100,)]
+
+
+async def test_written_poem_is_kept_when_posting_fails_and_posted_at_the_next_try(
+    daily: DailyPoems, channel: Channel, clock: Clock, poet: FakePoet
+) -> None:
+    clock.now = _utc("2026-11-24T08:00")
+    channel.failures = [OSError("down"), OSError("down")]
+    for _ in range(4):
+        await daily.post_due()
+    assert channel.messages == [1]
+    assert len(poet.batches) == 1
+
+
+async def test_given_up_for_the_day_where_it_never_can(
+    daily: DailyPoems, channel: Channel, clock: Clock, poet: FakePoet
+) -> None:
+    clock.now = _utc("2026-11-24T08:00")
+    channel.failures = [CannotPostError()]
+    await daily.post_due()
+    await daily.post_due()
+    assert channel.messages == []
+    assert len(poet.batches) == 1
+    clock.now = _utc("2026-11-25T08:00")
+    await daily.post_due()
+    assert len(channel.messages) == 1
+
+
+async def test_waits_while_the_server_is_away_and_asks_nobodys_quota(
+    daily: DailyPoems, channel: Channel, clock: Clock, rows: Rows
+) -> None:
+    clock.now = _utc("2026-11-24T08:00")
+    channel.here = False
+    await daily.post_due()
+    assert rows("SELECT * FROM poems") == []
+    channel.here = True
+    await daily.post_due()
+    assert channel.messages == [1]
+    assert rows("SELECT * FROM usage") == []

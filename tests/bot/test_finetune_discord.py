@@ -1,0 +1,118 @@
+"""/finetune in the simulated Discord, with real child processes: asked, confirmed, shown, ended, cancelled."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import simcord
+
+from bot.client import PoetBot
+from bot.cogs.finetune import FinetuneCog
+from bot.services import Services
+from tests.bot.conftest import FakeRegistry, Rows, Trainer
+from tests.bot.discord_place import Place, hold_to_the_limits, labels
+
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360000002000001e221bc330000"
+    "000049454e44ae426082"
+)
+
+
+@pytest.fixture
+def place(simcord_env: simcord.Env, simcord_bot: PoetBot) -> Iterator[Place]:
+    cog = simcord_bot.get_cog("finetune")
+    assert isinstance(cog, FinetuneCog)
+    cog.edit_seconds = 0.0
+    yield Place(simcord_env)
+    hold_to_the_limits(simcord_env)
+
+
+async def _voted(place: Place) -> None:
+    poem = await place.poem(theme="秋夜")
+    await place.bob.react(poem, "👍")
+    await place.admin.react(poem, "👎")
+
+
+async def _started(place: Place) -> None:
+    asked = await place.admin.slash(place.channel, "finetune start")
+    assert asked.ephemeral
+    assert asked.response is not None
+    assert "from 1 poems with 2 votes by 2 voters" in asked.response.content
+    assert labels(asked.response) == ["Start"]
+    await place.admin.click(asked.response, label="Start")
+
+
+async def _state(rows: Rows, state: str) -> None:
+    async with asyncio.timeout(20):
+        while rows("SELECT state FROM jobs ORDER BY id DESC LIMIT 1") != [(state,)]:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+async def test_promoted_voice_is_shown_beside_the_old_one(
+    place: Place, simcord_env: simcord.Env, trainer: Trainer, registry: FakeRegistry, rows: Rows, tmp_path: Path
+) -> None:
+    plot = tmp_path / "plot.png"
+    plot.write_bytes(PNG)
+    registry.add("new-1", f"server-{place.guild.id}")
+    trainer.write(
+        "stage('discriminator', 0.5)\ntime.sleep(0.2)\nstage('gate', 0.9)\ntime.sleep(0.2)\n"
+        f"said(version='new-1', verdict='promoted', reasons=[], before=dict(a=1), after=dict(a=2), plot={str(plot)!r})"
+    )
+    await _voted(place)
+    await _started(place)
+    await simcord_env.settle()
+    await _state(rows, "promoted")
+    await simcord_env.settle()
+    edits = [body["content"] for body in place.bodies("PATCH") if "▓" in (body.get("content") or "")]
+    assert any("50 %" in edit and "The discriminator learns" in edit for edit in edits)
+    edits = [body.get("content") or "" for body in place.bodies("PATCH")]
+    assert any("promoted: this voice is heard" in edit and "1.000 →     2.000" in edit for edit in edits)
+    last = place.channel.last_message
+    assert last is not None
+    assert last.content.count("-# before") == last.content.count("-# after") == 3
+    assert [attachment.filename for attachment in last.attachments] == ["reward-1.png"]
+    history = await place.admin.slash(place.channel, "finetune history")
+    assert history.response is not None
+    assert "**#1**" in history.response.content
+
+
+async def test_cancelled_by_its_button_and_then_there_is_none(
+    place: Place, simcord_env: simcord.Env, trainer: Trainer, services: Services, rows: Rows
+) -> None:
+    await _voted(place)
+    refused = await place.admin.slash(place.channel, "finetune status")
+    assert refused.response is not None
+    assert "no fine-tune" in refused.response.content
+    # Queued and not begun, so that the simulated Discord need not wait for a process of ours.
+    services.finetuning._started = False
+    await _started(place)
+    shown = place.channel.last_message
+    assert shown is not None
+    assert "In the queue; 0 before it." in shown.content
+    status = await place.admin.slash(place.channel, "finetune status")
+    assert status.response is not None
+    assert "In the queue" in status.response.content
+    again = await place.admin.slash(place.channel, "finetune start")
+    assert again.response is not None
+    twice = await place.admin.click(again.response, label="Start")
+    assert twice.response is not None
+    assert "under way already" in twice.response.content
+    not_theirs = await place.bob.click(shown, label="Cancel")
+    assert not_theirs.response is not None
+    assert "Manage Server" in not_theirs.response.content
+    await place.admin.click(shown, label="Cancel")
+    assert rows("SELECT state FROM jobs") == [("cancelled",)]
+    await simcord_env.settle()
+    ended = place.channel.last_message
+    assert ended is not None
+    assert "cancelled: the old voice stays" in ended.content
+    simcord_env.errors.clear()
+
+
+async def test_too_few_votes_are_refused_privately(place: Place, simcord_env: simcord.Env) -> None:
+    refused = await place.admin.slash(place.channel, "finetune start")
+    assert refused.ephemeral
+    assert refused.response is not None
+    assert "too little to learn from yet: 0 of 1 poems" in refused.response.content
+    simcord_env.errors.clear()

@@ -1,0 +1,297 @@
+"""Fine-tunes with real child processes: learned, refused, cancelled, killed, silent, garbled, orphaned, queued."""
+
+import asyncio
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.asker import Asker
+from bot.errors import BotError
+from bot.finetuning import FinetuneLimits, Finetuning
+from bot.services import Services
+from bot.store.jobs import Job
+from bot.store.poems import Setting
+from bot.training import Outcome, Progress, TrainingProcess
+from poetgen.poem import PoemRequest
+from tests.bot.conftest import FakePoet, FakeRegistry, Rows, Trainer, until
+
+ADMIN = Asker(1, guild_id=5, channel_id=6, admin=True)
+
+
+class Watched:
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.progress: list[Progress] = []
+        self.ended: list[tuple[Job, Outcome]] = []
+
+    async def progressed(self, job: Job, progress: Progress) -> None:
+        self.progress.append(progress)
+
+    async def finished(self, job: Job, outcome: Outcome) -> None:
+        self.ended.append((job, outcome))
+
+
+@pytest.fixture
+async def watched(services: Services) -> Watched:
+    for number in range(3):
+        poem = await services.store.poems.add(
+            Setting(99, 5, 6), PoemRequest(theme="秋夜"), FakePoet().compose([PoemRequest(theme="秋夜")])[0]
+        )
+        for voter in range(4):
+            await services.store.votes.cast(poem.id, voter, 1 if (voter + number) % 2 else -1)
+    watcher = Watched()
+    services.finetuning.watcher = watcher
+    return watcher
+
+
+async def _ended(watched: Watched, count: int = 1) -> tuple[Job, Outcome]:
+    await until(lambda: len(watched.ended) >= count, 20)
+    return watched.ended[-1]
+
+
+async def test_promoted_with_figures_and_a_plot(
+    services: Services, watched: Watched, trainer: Trainer, tmp_path: Path
+) -> None:
+    plot = tmp_path / "plot.png"
+    plot.write_bytes(b"\x89PNG and so on")
+    seen = tmp_path / "seen.json"
+    trainer.write(
+        f"""
+pathlib.Path({str(seen)!r}).write_text(json.dumps([ratings, voice, sys.argv[3:]]))
+stage("discriminator", 0.25)
+stage("generator", 0.5)
+stage("gate", 0.9)
+print("a warning", file=sys.stderr)
+said(version="new-1", verdict="promoted", reasons=[], before=dict(loss=2.0), after=dict(loss=1.5), plot={str(plot)!r})
+"""
+    )
+    await services.finetuning.start()
+    job, place = await services.finetuning.begin(ADMIN, 5)
+    assert (place, job.state, job.num_poems, job.num_voters, job.num_votes) == (0, "queued", 3, 4, 12)
+    ended, outcome = await _ended(watched)
+    assert (ended.state, ended.version, ended.base) == ("promoted", "new-1", "fake-1")
+    assert ended.outcome["before"] == {"loss": 2.0}
+    assert outcome.plot == b"\x89PNG and so on"
+    assert [progress.stage for progress in watched.progress] == ["discriminator", "generator", "gate"]
+    text = seen.read_text(encoding="utf-8")
+    assert '"server-5"' in text
+    assert '"fold"' in text
+    assert '"voter' not in text
+
+
+async def test_gate_may_refuse(services: Services, watched: Watched) -> None:
+    await services.finetuning.start()
+    await services.finetuning.begin(ADMIN, 5)
+    job, _ = await _ended(watched)
+    assert job.state == "rejected"
+    assert job.outcome["reasons"] == ["no better"]
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("sys.exit('out of memory')", "crashed"),
+        ("stage('generator', 0.5)", "garbled"),
+        ("print('Hello', flush=True); time.sleep(30)", "garbled"),
+        ("print('[1]', flush=True); time.sleep(30)", "garbled"),
+        ("print('x' * 3_000_000); time.sleep(30)", "garbled"),
+        ("said(verdict='wonderful')", "garbled"),
+        ("said(stage='gate', progress='half'); time.sleep(30)", "garbled"),
+        ("pass", "crashed"),
+        ("import os; os.kill(os.getpid(), signal.SIGKILL)", "crashed"),
+        ("said(version=None, verdict='promoted', reasons=[]); sys.exit(1)", "crashed"),
+    ],
+)
+async def test_what_goes_wrong_is_failed_and_the_next_one_runs(
+    services: Services, watched: Watched, trainer: Trainer, code: str, reason: str
+) -> None:
+    trainer.write(code)
+    await services.finetuning.start()
+    await services.finetuning.begin(ADMIN, 5)
+    job, _ = await _ended(watched)
+    assert (job.state, job.outcome["reasons"]) == ("failed", [reason])
+    trainer.write("said(version=None, verdict='refused', reasons=[])")
+    await services.finetuning.begin(ADMIN, 5)
+    job, _ = await _ended(watched, 2)
+    assert job.state == "rejected"
+
+
+async def test_missing_program_is_a_failure(services: Services, watched: Watched, monkeypatch: Any) -> None:
+    monkeypatch.setattr(services.finetuning, "_command_line", lambda *_: ["/nowhere/python"])
+    await services.finetuning.start()
+    await services.finetuning.begin(ADMIN, 5)
+    job, _ = await _ended(watched)
+    assert job.outcome["reasons"] == ["start"]
+
+
+async def test_silent_one_is_stopped() -> None:
+    async def heard(_: Progress) -> None: ...
+
+    process = TrainingProcess([sys.executable, "-c", "import time; time.sleep(60)"], {}, 0.3, heard)
+    started = time.monotonic()
+    outcome = await process.run()
+    assert outcome == Outcome("failed", reasons=("silent",))
+    assert time.monotonic() - started < 5
+
+
+_STUBBORN = """
+import subprocess
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+pathlib.Path(PIDS).write_text(f"{os.getpid()} {child.pid}")
+stage("generator", 0.5)
+time.sleep(60)
+"""
+
+
+async def test_cancelled_one_ends_with_all_it_started(
+    services: Services, watched: Watched, trainer: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.training._GRACE_SECONDS", 0.3)
+    pids = tmp_path / "pids"
+    trainer.write("import os\n" + _STUBBORN.replace("PIDS", repr(str(pids))))
+    await services.finetuning.start()
+    await services.finetuning.begin(ADMIN, 5)
+    await until(lambda: bool(watched.progress), 20)
+    found = await services.finetuning.status(5)
+    assert found is not None
+    assert found[0].state == "running"
+    assert found[0].heartbeat_at is not None
+    await services.finetuning.cancel(5)
+    job, outcome = await _ended(watched)
+    assert job.state == outcome.verdict == "cancelled"
+    for pid in map(int, pids.read_text().split()):
+        await until(lambda pid=pid: not _alive(pid))  # type: ignore[misc]
+    with pytest.raises(BotError):
+        await services.finetuning.cancel(5)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+async def test_it_runs_at_low_priority(services: Services, watched: Watched, trainer: Trainer, tmp_path: Path) -> None:
+    nice = tmp_path / "nice"
+    trainer.write(
+        "import os\nstage('generator', 0.1)\ntime.sleep(0.3)\n"
+        f"pathlib.Path({str(nice)!r}).write_text(str(os.nice(0)) + ' ' + str(os.getsid(0) == os.getpid()))\n"
+        "said(version=None, verdict='refused', reasons=[])"
+    )
+    await services.finetuning.start()
+    await services.finetuning.begin(ADMIN, 5)
+    await _ended(watched)
+    niceness, own_session = nice.read_text().split()
+    assert int(niceness) >= os.nice(0) + 10 or int(niceness) == 19
+    assert own_session == "True"
+
+
+async def test_others_queue_with_their_place_and_one_voice_has_one(
+    services: Services, watched: Watched, trainer: Trainer, rows: Rows
+) -> None:
+    trainer.write("stage('generator', 0.1)\ntime.sleep(60)")
+    rows.run("UPDATE poems SET guild_id = 7 WHERE id = 3")
+    await services.finetuning.start()
+    await services.finetuning.begin(ADMIN, 5)
+    await until(lambda: bool(watched.progress), 20)
+    with pytest.raises(BotError) as refused:
+        await services.finetuning.begin(ADMIN, 5)
+    assert refused.value.key == "finetune_under_way"
+    _, place = await services.finetuning.begin(Asker(2, guild_id=7, channel_id=8), 7)
+    assert place == 1
+    trainer.write("said(version=None, verdict='refused', reasons=[])")
+    await services.finetuning.cancel(5)
+    await _ended(watched, 2)
+    assert rows("SELECT guild_id, state FROM jobs ORDER BY id") == [(5, "cancelled"), (7, "rejected")]
+
+
+async def test_queued_one_can_be_cancelled_before_it_runs(services: Services, watched: Watched, rows: Rows) -> None:
+    await services.finetuning.begin(ADMIN, 5)
+    await services.finetuning.cancel(5)
+    assert watched.ended[0][0].state == "cancelled"
+    assert rows("SELECT heartbeat_at IS NULL FROM jobs") == [(0,)]
+
+
+async def test_orphan_is_marked_and_the_queue_goes_on_at_the_next_start(
+    services: Services, watched: Watched, registry: FakeRegistry, trainer: Trainer, rows: Rows
+) -> None:
+    values = {
+        "requester_id": 1,
+        "language": "en",
+        "seed": 1,
+        "minutes": 5,
+        "num_poems": 1,
+        "num_voters": 1,
+        "num_votes": 1,
+    }
+    orphan = await services.store.jobs.add(guild_id=7, **values)
+    await services.store.jobs.move(orphan.id, "running")
+    await services.store.jobs.add(guild_id=5, **values)
+    await services.finetuning.start()
+    await _ended(watched, 2)
+    assert rows("SELECT guild_id, state FROM jobs ORDER BY id") == [(7, "failed"), (5, "rejected")]
+    assert watched.ended[0][1].reasons == ("orphaned",)
+
+
+async def test_stopping_bot_puts_it_back_into_the_queue(
+    services: Services, watched: Watched, trainer: Trainer, rows: Rows
+) -> None:
+    trainer.write("stage('generator', 0.1)\ntime.sleep(60)")
+    await services.finetuning.start()
+    await services.finetuning.begin(ADMIN, 5)
+    await until(lambda: bool(watched.progress), 20)
+    started = time.monotonic()
+    await services.finetuning.close()
+    assert time.monotonic() - started < 5
+    assert rows("SELECT state FROM jobs") == [("queued",)]
+    assert watched.ended == []
+
+
+async def test_too_little_to_learn_from_is_said_with_numbers(services: Services, registry: FakeRegistry) -> None:
+    finetuning = Finetuning(services.store, services.voices, lambda *_: [], {}, FinetuneLimits())
+    with pytest.raises(BotError) as refused:
+        await finetuning.begin(ADMIN, 5)
+    assert "0 of 15 poems, 0 of 3 voters, 0 of 30 votes" in str(refused.value)
+
+
+async def test_who_is_forgotten_while_it_waits_is_not_learned_from(
+    services: Services, watched: Watched, trainer: Trainer, tmp_path: Path
+) -> None:
+    seen = tmp_path / "seen"
+    trainer.write(
+        f"pathlib.Path({str(seen)!r}).write_text(str(len(ratings)))\nsaid(version=None, verdict='refused', reasons=[])"
+    )
+    await services.finetuning.begin(ADMIN, 5)
+    for voter in range(4):
+        await services.store.people.forget(voter)
+    await services.finetuning.start()
+    await _ended(watched)
+    assert seen.read_text() == "0"
+
+
+async def test_signal_of_ours_reaches_it(services: Services) -> None:
+    heard: list[Progress] = []
+
+    async def note(progress: Progress) -> None:
+        heard.append(progress)
+
+    code = (
+        "import signal, sys, time, json\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(3))\n"
+        "print(json.dumps(dict(stage='x', progress=2, seconds_left=-1)), flush=True)\ntime.sleep(60)"
+    )
+    process = TrainingProcess([sys.executable, "-c", code], {}, 20.0, note)
+    running = asyncio.create_task(process.run())
+    await until(lambda: bool(heard), 20)
+    assert heard == [Progress("x", 1.0, 0.0, None)]
+    assert process._process is not None
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert process._process.returncode == 3

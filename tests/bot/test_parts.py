@@ -1,0 +1,209 @@
+"""Themes, words, readings, cards, the doctor and the health page: each alone."""
+
+import io
+import logging
+import socket
+import time
+from pathlib import Path
+
+import aiohttp
+import pytest
+from PIL import Image
+
+from bot.card import HEIGHT, SYSTEM_FONTS, WIDTH, Cards, alt_text
+from bot.doctor import examine
+from bot.errors import BotError, StartError
+from bot.health import Health
+from bot.logs import set_up_logging
+from bot.metrics import Metrics
+from bot.reading import dictionary, pinyin_of, reading, words_of
+from bot.settings import Settings
+from bot.themes import meant, own_themes, suggestions, themes
+from bot.words import WordList
+from poetgen.poem import FORMS, MAX_THEME_LENGTH, Poem
+from poetgen.script import is_hanzi, to_traditional
+from tests.bot.conftest import LINES
+
+POEM = Poem(LINES, FORMS["qijue"], "暮江吟")
+TOKEN = "MTIzNDU2Nzg5MDEyMzQ1Njc4.GabcDE.abcdefghijklmnopqrstuvwxyz0123456789AB"
+needs_font = pytest.mark.skipif(not Cards().available, reason="no font with Chinese characters is installed")
+
+
+def test_themes_are_about_two_hundred_and_each_has_all_its_names() -> None:
+    assert 200 <= len(themes()) <= 300
+    assert len(own_themes()) == len(themes())
+    for theme in themes():
+        assert is_hanzi(theme.hanzi)
+        assert to_traditional(theme.hanzi) == theme.hanzi, "written as the poet writes it"
+        assert len(theme.hanzi) <= MAX_THEME_LENGTH
+        assert all(theme.english)
+        assert all(name == name.lower() for name in theme.english)
+        assert theme.japanese
+        assert theme.korean
+
+
+@pytest.mark.parametrize(
+    ("typed", "theme"),
+    [
+        ("autumn moon", "秋月"), ("  The Autumn-Moon ", "秋月"), ("秋の月", "秋月"), ("가을 달", "秋月"),
+        ("秋月", "秋月"),        ("送别", "送別"), ("goodbye", "送別"), ("自家題", "自家題"), ("", ""),
+    ],
+)  # fmt: skip
+def test_theme_is_known_by_its_names(typed: str, theme: str) -> None:
+    assert meant(typed) == theme
+
+
+def test_suggestions_are_bounded_and_in_the_readers_language() -> None:
+    assert len(suggestions("", "simplified", "en-US")) == 25
+    assert suggestions("autumn moon", "simplified", "ja")[0] == ("秋月 秋の月", "秋月")
+    assert suggestions("送别", "simplified", "zh-CN")[0] == ("送别", "送別")
+    assert suggestions("qqqq", "simplified", "ko") == []
+
+
+@pytest.mark.parametrize(
+    "typed", ["王八蛋", "蛋八王", "王 八.蛋", "\uff26\uff35\uff23\uff2b", "f-u-c-k", "傻\u200b逼", "杀光"]
+)
+def test_words_are_found_folded_forwards_and_backwards(typed: str) -> None:
+    assert WordList().found_in(typed)
+
+
+def test_words_of_the_owner_and_the_server_join_ours(tmp_path: Path) -> None:
+    path = tmp_path / "words"
+    path.write_text("月餅\n", encoding="utf-8")
+    words = WordList(path)
+    assert words.found_in("吃月饼")
+    assert not words.found_in("春江花月")
+    assert words.found_in("春江花月", ["江花"])
+    with pytest.raises(BotError):
+        words.refuse(["", "月餅"])
+    with pytest.raises(StartError, match="WORD_LIST"):
+        WordList(tmp_path / "missing")
+
+
+def test_reading_spells_every_character_and_glosses_words() -> None:
+    assert pinyin_of("白髮三千丈") == ["bái", "fà", "sān", "qiān", "zhàng"], "髮, not 發, although both are 发"
+    assert pinyin_of("龘") == ["dá"]
+    assert len(dictionary()) > 80_000
+    assert ("明月", dictionary()["明月"]) in words_of("舉頭望明月")
+    assert "".join(word for word, _ in words_of("龘舉頭望明月")) == "龘舉頭望明月"
+
+
+@pytest.mark.parametrize("most", [2000, 900, 500])
+def test_reading_fits_by_shorter_glosses(most: int) -> None:
+    page = reading(LINES + LINES, "simplified", most)
+    assert len(page) <= most
+    assert page.count("yī dào") == 2
+
+
+@needs_font
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("shade", ["light", "dark"])
+def test_card_is_a_quick_picture_within_the_frame(form: str, shade: str) -> None:
+    length = FORMS[form].line_lengths[0]
+    poem = Poem(tuple(line[:length] for line in (LINES * 2)[: FORMS[form].num_lines]), FORMS[form], "暮江吟")
+    cards = Cards()
+    cards.draw(poem, "traditional", shade, "詩社")  # type: ignore[arg-type]
+    started = time.monotonic()
+    drawn = cards.draw(poem, "traditional", shade, "詩社")  # type: ignore[arg-type]
+    assert time.monotonic() - started < 0.3
+    assert drawn is not None
+    image = Image.open(io.BytesIO(drawn)).convert("L")
+    assert image.size == (WIDTH, HEIGHT)
+    # Outside the frame there is paper only, and inside there is ink in every column of the poem.
+    margin = image.crop((0, 0, WIDTH, 40))
+    assert _contrast(margin) < 30
+    inside = image.crop((70, 70, WIDTH - 70, HEIGHT - 70))
+    assert _contrast(inside) > 120
+
+
+def _contrast(image: Image.Image) -> int:
+    """The lightest minus the darkest tone."""
+    tones = [tone for tone, count in enumerate(image.histogram()) if count]
+    return tones[-1] - tones[0]
+
+
+@needs_font
+@pytest.mark.parametrize("seal", ["", "🎉🎉", "Poets Corner", "春江花月夜詩社", "x" * 100])
+def test_any_name_makes_a_seal(seal: str) -> None:
+    assert Cards().draw(POEM, "simplified", "light", seal) is not None
+
+
+@needs_font
+def test_font_without_a_character_gives_way_to_the_next(tmp_path: Path) -> None:
+    rare = Poem(("𠀀" * 5,) * 4, FORMS["wujue"], "題")
+    first = Cards().fonts[0]
+    assert Cards(first, ()).draw(rare, "traditional", "light", "吟") is None
+    assert Cards(first, ()).draw(POEM, "traditional", "light", "吟") is not None
+
+
+def test_without_a_font_there_are_no_cards(tmp_path: Path) -> None:
+    broken = tmp_path / "font.ttf"
+    broken.write_bytes(b"no font")
+    cards = Cards(broken, (("package", str(tmp_path / "missing.ttf")),))
+    assert not cards.available
+    assert cards.draw(POEM, "simplified", "light", "吟") is None
+
+
+def test_alt_text_holds_the_poem() -> None:
+    assert alt_text(POEM, "simplified") == ("暮江吟：一道残阳铺水中 半江瑟瑟半江红 可怜九月初三夜 露似真珠月似弓")
+
+
+async def test_doctor_says_what_to_do_in_one_line_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = tmp_path / "yin.db"
+    settings = Settings(_env_file=None, database_url=f"sqlite+aiosqlite:///{database}", poetgen_home=tmp_path / "home")
+    found = {finding.what: finding for finding in await examine(settings)}
+    assert set(found) == {"token", "database", "model", "fonts", "words", "disk"}
+    assert found["token"].well is None
+    assert "will be made" in found["database"].said
+    assert found["model"].well
+    assert all("\n" not in finding.line() for finding in found.values())
+    assert not database.exists(), "it only looks"
+
+    database.write_text("no database " * 100)
+    monkeypatch.setattr("bot.card.SYSTEM_FONTS", ())
+    monkeypatch.setattr("bot.doctor.Cards", lambda path: Cards(path, ()))
+    bad = settings.model_copy(update={"card_font": tmp_path / "x.ttf", "word_list": tmp_path / "y"})
+    found = {finding.what: finding for finding in await examine(bad)}
+    assert [name for name, finding in found.items() if finding.well is False] == ["database", "fonts", "words"]
+    assert "is not a SQLite database" in found["database"].said
+    assert all(package in found["fonts"].said for package, _ in SYSTEM_FONTS)
+
+
+async def test_health_is_served_on_localhost() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    ready = [False]
+    metrics = Metrics()
+    metrics.votes.inc(3)
+    metrics.count_queue(lambda: 7)
+    metrics.show_version("v1")
+    async with Health(port, metrics, lambda: ready[0]), aiohttp.ClientSession() as session:
+        async with session.get(f"http://127.0.0.1:{port}/healthz") as answer:
+            assert answer.status == 200
+        async with session.get(f"http://127.0.0.1:{port}/readyz") as answer:
+            assert answer.status == 503
+        ready[0] = True
+        async with session.get(f"http://127.0.0.1:{port}/readyz") as answer:
+            assert answer.status == 200
+        async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:
+            page = await answer.text()
+        with pytest.raises(StartError, match="HEALTH_PORT"):
+            async with Health(port, metrics, lambda: True):
+                pass
+    for line in ("yin_votes_total 3.0", "yin_queue_length 7.0", 'yin_version_info{version="v1"} 1.0'):
+        assert line in page
+    for name in ("yin_event_loop_lag_seconds", "yin_acknowledge_seconds", "yin_compose_seconds", "yin_poems_total"):
+        assert name in page
+
+
+def test_json_log_holds_no_token(capsys: pytest.CaptureFixture[str]) -> None:
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    try:
+        set_up_logging(Settings(_env_file=None, discord_token=TOKEN, log_format="json"))
+        logging.getLogger("anything").error("the header was %s", TOKEN)
+    finally:
+        root.handlers[:], root.level = before
+    logged = capsys.readouterr().err
+    assert '"message": "the header was [token]"' in logged
