@@ -14,7 +14,7 @@ from typing import Never, NoReturn
 from tqdm import tqdm
 
 from poetgen import prosody, script
-from poetgen.errors import CorpusError, PoetgenError, UsageError
+from poetgen.errors import CorpusError, PoetgenError, TrainingError, UsageError
 from poetgen.phonology import Phonology
 from poetgen.poem import (
     DEFAULT_CANDIDATES,
@@ -32,6 +32,7 @@ from poetgen.text import couplets, parse_poem
 
 _EXIT_INPUT = 2
 _EXIT_INTERRUPTED = 130
+_FINETUNE_STAGES = ("discriminator", "generator", "gate")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -96,6 +97,17 @@ def _parser() -> argparse.ArgumentParser:
             stage.add_argument("--measured-poems", type=int, default=250, help="of each form, for the figures")
             stage.add_argument("--promote", action="store_true", help="use the new version from now on")
 
+    finetune = verbs.add_parser(
+        "finetune", help="fit a voice to people's ratings; the gate decides whether it is heard"
+    )
+    finetune.add_argument("--ratings", type=Path, required=True, help="a file that the bot exported")
+    finetune.add_argument("--voice", help="whose voice; all that have none of their own if left out")
+    finetune.add_argument("--base", help="the version to start from (default: the shared one in use)")
+    finetune.add_argument("--minutes", type=float, default=10.0, help="give up after this long (default 10)")
+    finetune.add_argument("--seed", type=int, default=0)
+    finetune.add_argument("--json", action="store_true", help="progress and outcome as JSON lines")
+    finetune.set_defaults(run=_finetune)
+
     write = verbs.add_parser("write", help="write poems")
     write.add_argument("--form", default="qijue", help=f"one of {', '.join(FORMS)} (default qijue)")
     write.add_argument("--theme", default="", help="what it is about")
@@ -111,6 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     write.add_argument("--temperature", type=float)
     write.add_argument("--script", choices=SCRIPTS, default="simplified")
     write.add_argument("--version", help="write with this version")
+    write.add_argument("--voice", help="write with the version that this voice is in")
     write.add_argument("--json", action="store_true", help="one object a line")
     write.set_defaults(run=_write)
 
@@ -211,6 +224,61 @@ def _adversarial(options: argparse.Namespace) -> int:
     return 0
 
 
+def _finetune(options: argparse.Namespace) -> int:
+    # A voice is fitted beside a bot that people are waiting for.
+    os.nice(10)
+    import time
+
+    import torch
+
+    from poetgen.adapter import load_version
+    from poetgen.training.finetune import finetune
+    from poetgen.training.plots import draw_path
+    from poetgen.training.ratings import read_ratings
+
+    torch.set_num_threads(1)
+    started = time.monotonic()
+    ratings = read_ratings(options.ratings)
+    registry = _registry()
+    base = options.base or registry.current()
+    if registry.show(base).base is not None:
+        raise UsageError(f"The version {base} is a voice's. Start from a whole one; a fine-tune learns all votes anew.")
+    registry.current(options.voice)  # a voice of an impossible name is refused before the work
+    name, model = load_version(registry, base)
+    with tqdm(total=len(_FINETUNE_STAGES), unit="stage", desc="finetune", disable=options.json) as bar:
+
+        def progress(stage: str, share: float, reward: float | None) -> None:
+            elapsed = time.monotonic() - started
+            if elapsed > 60 * options.minutes:
+                raise TrainingError(f"The fine-tune was not done in {options.minutes:g} minutes. Give it more.")
+            done = _FINETUNE_STAGES.index(stage) + share
+            bar.n = done
+            bar.set_postfix_str(stage)
+            if options.json:
+                whole = done / len(_FINETUNE_STAGES)
+                left = elapsed * (1 - whole) / whole if whole else 60 * options.minutes
+                line = {"stage": stage, "progress": round(whole, 4), "seconds_left": round(left, 1), "reward": reward}
+                print(json.dumps({**line, "message": ""}), flush=True)
+
+        outcome = finetune(model, name, ratings, registry, voice=options.voice, seed=options.seed, progress=progress)
+    plot = registry.home / "plots" / f"{outcome.version}.png"
+    draw_path(outcome.path, plot)
+    verdict = outcome.verdict
+    said = "promoted" if verdict.passed else "refused"
+    if options.json:
+        record = {"version": outcome.version, "verdict": said, "reasons": list(verdict.reasons)}
+        figures = {"before": dict(verdict.before), "after": dict(verdict.after), "plot": str(plot)}
+        print(json.dumps({**record, **figures}), flush=True)
+        return 0
+    print(f"{outcome.version} is {said}." + "".join(f"\n  {reason}" for reason in verdict.reasons))
+    for figure, after in verdict.after.items():
+        before = verdict.before.get(figure)
+        print(f"  {figure}: {'' if before is None else f'{before:.4f} -> '}{after:.4f}")
+    heard_by = f"--voice {options.voice}" if options.voice and verdict.passed else f"--version {outcome.version}"
+    print(f"Hear it: poetgen write {heard_by}")
+    return 0
+
+
 def _write(options: argparse.Namespace) -> int:
     if options.count < 1:
         raise UsageError("Ask for at least one poem: --count 1 or more.")
@@ -229,7 +297,7 @@ def _write(options: argparse.Namespace) -> int:
     )
     from poetgen.poet import Poet
 
-    poet = Poet.load(_home(), options.version)
+    poet = Poet.load(_home(), options.version, voice=options.voice)
     request = poet.check(request)
     total = options.count * (1 if options.seed is not None else options.candidates)
     with tqdm(total=total, unit="draft", desc="writing", disable=options.count == 1 or not sys.stderr.isatty()) as bar:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from poetgen import dataset, files
 from poetgen.classics import Classics
-from poetgen.discriminator import Discriminator, DiscriminatorConfig
+from poetgen.discriminator import Discriminator, DiscriminatorConfig, character_table
 from poetgen.drafting import Shares
 from poetgen.errors import CheckpointError
 from poetgen.generator import Generator, GeneratorConfig
@@ -104,13 +104,15 @@ def load_model(folder: Path) -> tuple[str, Model]:
     tensors = _load_tensors(folder, str(record["weights_sha256"]))
     try:
         generator = Generator(GeneratorConfig(**record["generator"]))
-        discriminator = Discriminator(DiscriminatorConfig(**record["discriminator"]))
         generator.load_state_dict(_under("generator", tensors))
+        planner = dataset.planner_from_arrays({k: v.numpy() for k, v in _under("planner", tensors).items()})
+        table = character_table(generator.embedding.weight, torch.from_numpy(planner.vectors))
+        discriminator = Discriminator(DiscriminatorConfig(**record["discriminator"]), table)
         discriminator.load_state_dict(_under("discriminator", tensors))
         model = Model(
             Vocabulary(record["vocabulary"]),
             Phonology.from_arrays(record["phonology"], {k: v.numpy() for k, v in _under("phonology", tensors).items()}),
-            dataset.planner_from_arrays({k: v.numpy() for k, v in _under("planner", tensors).items()}),
+            planner,
             Classics(tensors["classics.bits"].numpy()),
             generator.eval(),
             discriminator.eval(),

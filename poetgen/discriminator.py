@@ -1,7 +1,8 @@
 """The discriminator: one CNN over the grid of lines and positions, pooled, then fully connected layers, one logit.
 
-Knows no training. It reads characters through the generator's embedding table, which has seen the whole corpus and is
-held fixed, so that a few thousand fakes cannot be learned by heart character by character.
+Knows no training. It reads characters through a fixed table of what is known of them: the generator's embedding,
+which has seen the whole corpus, their association vectors, and how common they are. So a few thousand fakes cannot
+be learned by heart character by character, and a few dozen rated poems are enough to learn a taste from.
 """
 
 from dataclasses import dataclass
@@ -11,11 +12,14 @@ from torch import Tensor, nn
 
 from poetgen.generator import FORM_IDS
 from poetgen.poem import FORMS, Form
-from poetgen.vocabulary import PAD_ID
+from poetgen.vocabulary import PAD_ID, UNKNOWN_ID
 
 # (lines, positions) that a filter sees at once: words, and what stands above one another.
 _KERNELS = ((1, 1), (1, 2), (1, 3), (1, 4), (2, 1), (2, 2), (2, 3))
 _MAX_LINES, _MAX_POSITIONS = 8, 7
+# How much of a character's description is its association vector and its frequency, where its embedding counts as 1.
+# Chosen for learning tastes from 300 simulated votes (docs/experiments.md).
+_VECTOR_WEIGHT, _FREQUENCY_WEIGHT = 0.75, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,49 +27,85 @@ class DiscriminatorConfig:
     """The discriminator's size.
 
     Attributes:
-        embedding_dim: E, of the generator's table.
         input_dim: What a character is reduced to.
         num_filters: Of each kernel.
         hidden_dim: Of the fully connected layer.
         dropout: In training, 0 to 1.
     """
 
-    embedding_dim: int
     input_dim: int = 96
     num_filters: int = 64
     hidden_dim: int = 192
     dropout: float = 0.25
 
 
-class Discriminator(nn.Module):
-    """log D(x) / (1 - D(x)), how much more like a person's than the generator's a poem is, given its theme."""
+def character_table(embedding: Tensor, vectors: Tensor) -> Tensor:
+    """[V, F] what the discriminator is told of each character.
 
-    def __init__(self, config: DiscriminatorConfig) -> None:
+    Args:
+        embedding: [V, E] the generator's.
+        vectors: [V, D] association vectors, products of rows being associations.
+    """
+    # The vocabulary is sorted by frequency, which falls about as one over the rank (Zipf).
+    ranks = torch.arange(1, len(embedding) + 1, device=embedding.device)
+    shares = (ranks > UNKNOWN_ID + 1) / ranks
+    shares = (shares / shares.sum())[:, None]
+
+    def centred(rows: Tensor) -> Tensor:
+        return rows - (shares * rows).sum(dim=0)
+
+    rarity = centred(ranks.log()[:, None])
+    rarity = rarity / (shares * rarity.square()).sum().sqrt()
+    parts = (
+        nn.functional.normalize(centred(embedding), dim=1),
+        _VECTOR_WEIGHT * centred(nn.functional.normalize(vectors, dim=1)),
+        _FREQUENCY_WEIGHT * rarity,
+    )
+    table = torch.cat(parts, dim=1).detach()
+    table[: UNKNOWN_ID + 1] = 0
+    return table
+
+
+class Discriminator(nn.Module):
+    """log D(x) / (1 - D(x)), how much more like a person's than the generator's a poem is, given its theme.
+
+    Args:
+        config: Its size.
+        table: [V, F] as `character_table` makes it.
+    """
+
+    table: Tensor
+
+    def __init__(self, config: DiscriminatorConfig, table: Tensor) -> None:
         super().__init__()
         self.config = config
-        self.reduce = nn.Linear(config.embedding_dim, config.input_dim)
+        self.register_buffer("table", table, persistent=False)
+        num_features = table.shape[1]
+        self.reduce = nn.Linear(num_features, config.input_dim)
         self.position_embedding = nn.Parameter(torch.zeros(_MAX_POSITIONS, config.input_dim))
         self.line_embedding = nn.Parameter(torch.zeros(_MAX_LINES, config.input_dim))
         self.convolutions = nn.ModuleList(
             nn.Conv2d(config.input_dim, config.num_filters, kernel) for kernel in _KERNELS
         )
         pooled = 2 * len(_KERNELS) * config.num_filters
-        self.theme = nn.Linear(config.embedding_dim, config.hidden_dim, bias=False)
+        self.theme = nn.Linear(num_features, config.hidden_dim, bias=False)
         self.form = nn.Embedding(len(FORMS), config.hidden_dim)
         self.hidden = nn.Linear(pooled, config.hidden_dim)
         self.logit = nn.Linear(2 * config.hidden_dim, 1)
+        # Past all layers: what characters as such count for. The shortest way for a taste (see `training.finetune`).
+        self.chars = nn.Linear(num_features, 1, bias=False)
+        nn.init.zeros_(self.chars.weight)
         self.dropout = nn.Dropout(config.dropout)
 
-    def features(self, ids: Tensor, form: Form, table: Tensor) -> Tensor:
+    def features(self, described: Tensor, form: Form) -> Tensor:
         """[B, hidden_dim] what the CNN sees in the poems.
 
         Args:
-            ids: [B, T].
-            form: Of all of them.
-            table: [V, E] the generator's embedding.
+            described: [B, T, F] rows of the table.
+            form: Of all poems.
         """
         length = form.line_lengths[0]
-        grid = self.reduce(nn.functional.embedding(ids, table)).view(len(ids), form.num_lines, length, -1)
+        grid = self.reduce(described).view(len(described), form.num_lines, length, -1)
         grid = grid + self.position_embedding[:length] + self.line_embedding[: form.num_lines, None]
         grid = self.dropout(grid).permute(0, 3, 1, 2)
         pooled: list[Tensor] = []
@@ -75,17 +115,23 @@ class Discriminator(nn.Module):
         hidden = self.hidden(self.dropout(torch.cat(pooled, dim=1))) + self.form.weight[FORM_IDS[form.name]]
         return nn.functional.leaky_relu(hidden, 0.1)
 
-    def forward(self, ids: Tensor, form: Form, themes: Tensor, table: Tensor) -> Tensor:
+    def judge(self, described: Tensor, form: Form, themes: Tensor) -> Tensor:
+        """[B] logits of poems given as [B, T, F] rows of the table, or mixtures of rows; the rest as for `forward`."""
+        features = self.dropout(self.features(described, form))
+        known = (themes != PAD_ID).unsqueeze(-1)
+        theme = (nn.functional.embedding(themes, self.table) * known).sum(1) / known.sum(1).clamp(min=1)
+        logits = self.logit(torch.cat([features, features * self.theme(theme)], dim=1))
+        # Over the root of the length: the sum of that many independent characters spreads alike in every form.
+        chars = self.chars(described.sum(dim=1) / described.shape[1] ** 0.5)
+        verdicts: Tensor = (logits + chars)[:, 0]
+        return verdicts
+
+    def forward(self, ids: Tensor, form: Form, themes: Tensor) -> Tensor:
         """[B] logits.
 
         Args:
             ids: [B, T].
-            form: Of all of them.
+            form: Of all poems.
             themes: [B, K] the themes' characters, `PAD_ID` where there is none.
-            table: [V, E] the generator's embedding.
         """
-        features = self.dropout(self.features(ids, form, table))
-        known = (themes != PAD_ID).unsqueeze(-1)
-        theme = (nn.functional.embedding(themes, table) * known).sum(1) / known.sum(1).clamp(min=1)
-        logits: Tensor = self.logit(torch.cat([features, features * self.theme(theme)], dim=1))
-        return logits[:, 0]
+        return self.judge(nn.functional.embedding(ids, self.table), form, themes)

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from poetgen import planner, prosody, script
-from poetgen.checkpoint import Model, load_model
+from poetgen.adapter import load_version
+from poetgen.checkpoint import Model
 from poetgen.drafting import Drafter
 from poetgen.errors import RequestError
 from poetgen.generator import Conditions
@@ -66,13 +67,20 @@ class Poet:
         self._drafter = drafter_of(model, self._constraints)
 
     @classmethod
-    def load(cls, home: Path | None = None, version: str | None = None, num_threads: int | None = None) -> "Poet":
-        """The poet of a version.
+    def load(
+        cls,
+        home: Path | None = None,
+        version: str | None = None,
+        num_threads: int | None = None,
+        voice: str | None = None,
+    ) -> "Poet":
+        """The poet of a version, or of what a voice is in.
 
         Args:
             home: The registry's home; None for the default.
-            version: Its name, or a beginning of it; None for the version in use.
+            version: Its name, or a beginning of it; None for the one that the voice is in.
             num_threads: How many threads compute when this thread asks; None leaves it.
+            voice: Whose version in use is meant; None for the shared one.
 
         Raises:
             CheckpointError: There is no such version, or it is damaged.
@@ -80,7 +88,7 @@ class Poet:
         if num_threads is not None:
             torch.set_num_threads(num_threads)
         registry = Registry(home)
-        return cls(*load_model(registry.folder(version or registry.current())))
+        return cls(*load_version(registry, version or registry.current(voice)))
 
     @property
     def rhymes(self) -> Sequence[str]:
@@ -165,8 +173,7 @@ class Poet:
     @torch.no_grad()
     def _write(self, drafts: Sequence[Draft], seeds: Sequence[int]) -> list[_Written]:
         drawn = sample(self.model.generator, self._constraints, drafts)
-        table = self.model.generator.embedding.weight
-        logits = self.model.discriminator(drawn.ids, drafts[0].form, drawn.conditions.themes, table)
+        logits = self.model.discriminator(drawn.ids, drafts[0].form, drawn.conditions.themes)
         rows = zip(seeds, drafts, drawn.ids.tolist(), logits.tolist(), strict=True)
         return [_Written(seed, draft, ids, realness) for seed, draft, ids, realness in rows]
 
@@ -194,7 +201,7 @@ class Poet:
                 conditions = Conditions.none(form, len(chunk))
                 with torch.no_grad():
                     nll = poem_nll(model.generator, ids, conditions, IMPORTANCE_SAMPLES, noise_source)
-                    realness = model.discriminator(ids, form, conditions.themes, model.generator.embedding.weight)
+                    realness = model.discriminator(ids, form, conditions.themes)
                 nll = nll + (ids == UNKNOWN_ID).sum(1) * math.log(rare_kinds)
                 for number, nats, logit in zip(chunk, nll.tolist(), realness.tolist(), strict=True):
                     scores[number] = (nats / form.num_chars, logit)

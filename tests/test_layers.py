@@ -16,6 +16,7 @@ POETGEN_LAYERS = (
     {"sampling", "likelihood"},
     {"drafting"},
     {"checkpoint"},
+    {"adapter"},
     {"poet"},
     {"training"},
     {"__main__"},

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from poetgen.dataset import Dataset, FormData, minibatches, shares_of
-from poetgen.discriminator import Discriminator, DiscriminatorConfig
+from poetgen.discriminator import Discriminator, DiscriminatorConfig, character_table
 from poetgen.drafting import Drafter
 from poetgen.errors import TrainingError
 from poetgen.generator import Generator
@@ -170,7 +170,8 @@ def adversarial(
     generator.embedding.weight.requires_grad_(False)
     reference = copy.deepcopy(generator).eval().requires_grad_(False)
     discriminator = Discriminator(
-        DiscriminatorConfig(generator.config.embedding_dim, config.input_dim, config.num_filters, config.hidden_dim)
+        DiscriminatorConfig(config.input_dim, config.num_filters, config.hidden_dim),
+        character_table(generator.embedding.weight, torch.from_numpy(dataset.planner.vectors).to(device)),
     ).to(device)
     trained = [parameter for parameter in generator.parameters() if parameter.requires_grad]
     generator_optimizer = torch.optim.AdamW(trained, lr=config.generator_rate, weight_decay=0.0)
@@ -203,7 +204,6 @@ def adversarial(
     weights = np.array([len(real[name]) * FORMS[name].num_chars for name in names], np.float64)
     size = config.poems_per_batch
     batches = {name: minibatches({name: real[name]}, size * FORMS[name].num_chars, rng) for name in names}
-    table = generator.embedding.weight.detach()
     replay: list[_Batch] = []
     average: dict[str, float] = {}
     for used, bar in run.steps(minutes, lambda: run.save(modules, optimizers, extra), quiet=quiet):
@@ -218,7 +218,7 @@ def adversarial(
         old = [replay[int(rng.integers(len(replay)))] for _ in range(config.replayed_batches if replay else 0)]
         for item in [*old, fresh]:
             rivals = next(batches[item.form.name])
-            values = _discriminator_step(discriminator, discriminator_optimizer, table, rivals, item, config, rng)
+            values = _discriminator_step(discriminator, discriminator_optimizer, rivals, item, config, rng)
         replay = [*replay[-_REPLAY_BATCHES + 1 :], fresh]
         if follows:
             values |= _generator_step(
@@ -249,22 +249,22 @@ class _Batch:
 def _discriminator_step(
     discriminator: Discriminator,
     optimizer: torch.optim.Optimizer,
-    table: Tensor,
     real: FormData,
     fakes: _Batch,
     config: AdversarialConfig,
     rng: np.random.Generator,
 ) -> dict[str, float]:
-    known = conditions_of(real, table.device)
+    device = fakes.ids.device
+    known = conditions_of(real, device)
     # Half of the fakes have no theme; so have half of the real poems.
-    real_themes = known.themes.masked_fill(torch.from_numpy(rng.random(len(real)) < 0.5)[:, None].to(table.device), 0)
+    real_themes = known.themes.masked_fill(torch.from_numpy(rng.random(len(real)) < 0.5)[:, None].to(device), 0)
     composed_ids, composed_themes = make_senseless(real.take(slice(int(len(real) * config.composed_share))), rng)
-    fake_ids = torch.cat([fakes.ids, composed_ids.to(table.device)])
-    fake_themes = _stack_themes([fakes.themes, composed_themes.to(table.device)])
+    fake_ids = torch.cat([fakes.ids, composed_ids.to(device)])
+    fake_themes = _stack_themes([fakes.themes, composed_themes.to(device)])
     discriminator.train()
-    real_ids = torch.from_numpy(real.ids).long().to(table.device)
-    real_logits = discriminator(real_ids, real.form, real_themes, table)
-    fake_logits = discriminator(fake_ids, real.form, fake_themes, table)
+    real_ids = torch.from_numpy(real.ids).long().to(device)
+    real_logits = discriminator(real_ids, real.form, real_themes)
+    fake_logits = discriminator(fake_ids, real.form, fake_themes)
     loss = discriminator_loss(real_logits, fake_logits, config.label)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
@@ -291,14 +291,14 @@ def _generator_step(
 ) -> dict[str, float]:
     assert drawn.masks is not None
     discriminator.eval()
-    table = generator.embedding.weight.detach()
-    real_ids = torch.from_numpy(batch.ids).long().to(table.device)
-    conditions = hidden_conditions(batch, PretrainConfig(), rng, table.device)
+    device = generator.device
+    real_ids = torch.from_numpy(batch.ids).long().to(device)
+    conditions = hidden_conditions(batch, PretrainConfig(), rng, device)
     with torch.no_grad():
-        rewards = REWARDS[config.reward](discriminator(drawn.ids, batch.form, drawn.conditions.themes, table))
+        rewards = REWARDS[config.reward](discriminator(drawn.ids, batch.form, drawn.conditions.themes))
         mean, log_variance = generator.encode(real_ids)
         noise = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
-    with torch.autocast(table.device.type, dtype=torch.bfloat16):
+    with torch.autocast(device.type, dtype=torch.bfloat16):
         with torch.no_grad():
             anchor_logits = reference(drawn.ids, drawn.conditions, drawn.noise)
         logits = generator(drawn.ids, drawn.conditions, drawn.noise)
@@ -330,16 +330,16 @@ def _validate(
     generator.eval()
     discriminator.eval()
     rng = np.random.default_rng(1)
-    table = generator.embedding.weight
+    device = generator.device
     found: dict[str, float] = {}
     for name, data in held_out.items():
         poems = data.take(slice(128))
         if not len(poems):
             continue
         drawn = fakes.draw(generator, poems, rng, keep_masks=False)
-        no_theme = torch.zeros(len(poems), 1, dtype=torch.long, device=table.device)
-        real = discriminator(torch.from_numpy(poems.ids).long().to(table.device), poems.form, no_theme, table)
-        fake = discriminator(drawn.ids, poems.form, no_theme, table)
+        no_theme = torch.zeros(len(poems), 1, dtype=torch.long, device=device)
+        real = discriminator(torch.from_numpy(poems.ids).long().to(device), poems.form, no_theme)
+        fake = discriminator(drawn.ids, poems.form, no_theme)
         found[name] = auc(real.tolist(), fake.tolist())
     nll = validation_nll(generator, dataset.validation, limit=200)
     return {"auc": found, "validation": nll}

@@ -52,3 +52,25 @@ def policy_loss(log_probs: Tensor, advantages: Tensor) -> Tensor:
         advantages: [B], detached.
     """
     return -(advantages * log_probs).mean()
+
+
+def vote_loss(logits: Tensor, liked: Tensor, disliked: Tensor) -> Tensor:
+    """L_D of votes: liked poems are extra real, disliked ones extra fake; nats a vote, ≥ 0.
+
+    Args:
+        logits: [P] of the rated poems.
+        liked: [P] what their likes weigh, ≥ 0.
+        disliked: [P] what their dislikes weigh.
+    """
+    nats = liked * nn.functional.softplus(-logits) + disliked * nn.functional.softplus(logits)
+    return nats.sum() / (liked + disliked).sum()
+
+
+def soft_label_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross entropy with labels that are probabilities, nats a poem; least where sigmoid(logit) is the label.
+
+    Args:
+        logits: [B].
+        labels: [B] in 0 to 1.
+    """
+    return nn.functional.binary_cross_entropy_with_logits(logits, labels)

@@ -1,0 +1,118 @@
+"""An adapter: the small changes by which a voice differs from its base version.
+
+Knows no training and no votes. It holds the differences of a few vectors of generator and discriminator, some ten
+kilobytes in all, so that few votes move few numbers and a thousand voices fit on a disk.
+"""
+
+import copy
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from poetgen import files
+from poetgen.checkpoint import Model, load_model
+from poetgen.errors import CheckpointError
+from poetgen.record import FORMAT, JSON_FILE, WEIGHTS_FILE, load_record, version_name
+from poetgen.registry import Registry
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """Changes to a model.
+
+    Attributes:
+        generator: Name of a parameter of the generator -> what is added to it.
+        discriminator: The same of the discriminator.
+    """
+
+    generator: Mapping[str, Tensor]
+    discriminator: Mapping[str, Tensor]
+
+    def applied(self, model: Model) -> Model:
+        """A model with the changes, in evaluation mode; all that is not changed is shared with `model`.
+
+        Raises:
+            AttributeError, RuntimeError: The changes are those of another model.
+        """
+        return replace(
+            model,
+            generator=_changed(model.generator, self.generator),
+            discriminator=_changed(model.discriminator, self.discriminator),
+        )
+
+
+def _changed(network: Network, changes: Mapping[str, Tensor]) -> Network:
+    # Told to the copier as copied already, the unchanged tensors are shared.
+    shared = {
+        id(tensor): tensor
+        for name, tensor in [*network.named_parameters(), *network.named_buffers()]
+        if name not in changes
+    }
+    changed = copy.deepcopy(network, shared)
+    with torch.no_grad():
+        for name, change in changes.items():
+            changed.get_parameter(name).add_(change)
+    return changed.eval()
+
+
+def save_adapter(adapter: Adapter, folder: Path, said: Mapping[str, object]) -> str:
+    """Write a voice's version into `folder`; returns its name.
+
+    Args:
+        adapter: The changes.
+        folder: Where; made if missing.
+        said: The rest of its record: base, parent, voice, verdict, votes_sha256, figures, recipe.
+
+    Raises:
+        CheckpointError: It cannot be written, on a full disk say.
+    """
+    tensors = {f"generator.{name}": change.half().contiguous() for name, change in adapter.generator.items()}
+    tensors |= {f"discriminator.{name}": change.half().contiguous() for name, change in adapter.discriminator.items()}
+    try:
+        files.write_whole(folder / WEIGHTS_FILE, lambda path: save_file(tensors, path))
+        digest = hashlib.sha256((folder / WEIGHTS_FILE).read_bytes()).hexdigest()
+        record = {"format": FORMAT, **said, "weights_sha256": digest}
+        name = version_name(record)
+        text = json.dumps({"version": name, **record}, ensure_ascii=False, indent=1) + "\n"
+        files.write_text(folder / JSON_FILE, text)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"The version cannot be written to {folder} ({error}). Make room and try again."
+        ) from None
+    return name
+
+
+def load_version(registry: Registry, name: str) -> tuple[str, Model]:
+    """(full name, model) of any version: a whole one, or a voice's on top of its base.
+
+    Raises:
+        CheckpointError: It or its base is missing, damaged or foreign.
+    """
+    folder = registry.folder(name)
+    record = load_record(folder)
+    full, model = load_model(registry.root(name))
+    if record["base"] is None:
+        return full, model
+    path = folder / WEIGHTS_FILE
+    try:
+        if hashlib.sha256(path.read_bytes()).hexdigest() != record["weights_sha256"]:
+            raise CheckpointError(f"{path} is damaged: its hash is not the one in {JSON_FILE}. Fit the voice anew.")
+        tensors = {key: value.float() for key, value in load_file(path).items()}
+        adapter = Adapter(_under("generator.", tensors), _under("discriminator.", tensors))
+        return str(record["version"]), adapter.applied(model)
+    except (OSError, SafetensorError, AttributeError, RuntimeError) as error:
+        raise CheckpointError(f"The version in {folder} is damaged ({error}). Fit the voice anew.") from None
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

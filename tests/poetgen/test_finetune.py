@@ -1,0 +1,241 @@
+"""From ratings to a voice: taste is learned, noise is refused, and nothing bad is ever heard."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from poetgen.__main__ import main
+from poetgen.adapter import Adapter, load_version
+from poetgen.checkpoint import Model
+from poetgen.errors import CheckpointError, TrainingError
+from poetgen.poem import FORMS, PoemRequest
+from poetgen.poet import Poet
+from poetgen.record import WEIGHTS_FILE
+from poetgen.registry import Registry
+from poetgen.training.finetune import FinetuneConfig, StandIns, adapter_of, finetune, share_lost, strongest
+from poetgen.training.gate import judge, vote_auc
+from poetgen.training.losses import soft_label_loss, vote_loss
+from poetgen.training.ratings import NUM_FOLDS, Ratings, read_ratings
+
+CONFIG = FinetuneConfig(stand_ins=48, measured_poems=60, most_lost=0.05)
+
+
+def served(poet: Poet, count: int) -> list[tuple[str, tuple[str, ...]]]:
+    names = ["wujue", "qijue"]
+    asked = [PoemRequest(FORMS[names[seed % 2]], seed=seed) for seed in range(count)]
+    return [(request.form.name, item.poem.lines) for request, item in zip(asked, poet.compose(asked), strict=True)]
+
+
+def liked_share(poet: Poet, lines: Sequence[str]) -> float:
+    """A taste for common characters: the share among the commoner half of the vocabulary."""
+    common = poet.model.vocabulary.chars[: len(poet.model.vocabulary.chars) // 2]
+    text = "".join(lines)
+    return sum(char in common for char in text) / len(text)
+
+
+def rows(poet: Poet, count: int, *, noise: bool = False) -> list[dict[str, object]]:
+    rng = np.random.default_rng(5)
+    poems = served(poet, count)
+    middle = float(np.median([liked_share(poet, lines) for _, lines in poems]))
+    found: list[dict[str, object]] = []
+    for form, lines in poems:
+        for fold in range(NUM_FOLDS):
+            likes = rng.random() < 0.5 if noise else liked_share(poet, lines) > middle
+            row = {"form": form, "theme": None, "traditional": list(lines), "version": poet.version, "fold": fold}
+            found.append(row | {"up": float(likes), "down": float(not likes)})
+    return found
+
+
+def write_rows(path: Path, found: Sequence[object]) -> Path:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def registry(home: Path, tmp_path: Path) -> Registry:
+    """A registry of its own, which ships the trained version."""
+    registry = Registry(home)
+    return Registry(tmp_path / "home", release=registry.folder(registry.current()))
+
+
+@pytest.fixture
+def ratings(poet: Poet, tmp_path: Path) -> Ratings:
+    return read_ratings(write_rows(tmp_path / "ratings.jsonl", rows(poet, 60)))
+
+
+def fit(registry: Registry, ratings: Ratings, voice: str | None = "server-1") -> tuple[str, bool]:
+    name, model = load_version(registry, registry.current())
+    outcome = finetune(model, name, ratings, registry, voice=voice, config=CONFIG)
+    return outcome.version, outcome.verdict.passed
+
+
+def test_a_voice_learns_a_taste_and_is_heard(registry: Registry, ratings: Ratings) -> None:
+    base = Poet(*load_version(registry, registry.current()))
+    version, passed = fit(registry, ratings)
+    assert passed, registry.show(version).figures
+    assert registry.current("server-1") == version
+    assert registry.current() == registry.current("server-2") == base.version
+    voice = Poet(*load_version(registry, version))
+    asked = [PoemRequest(FORMS["qijue"], seed=seed) for seed in range(1000, 1100)]
+    old, new = base.compose(asked), voice.compose(asked)
+    assert all(not item.problems for item in new)
+    better = [
+        (liked_share(base, after.poem.lines) - liked_share(base, before.poem.lines))
+        for before, after in zip(old, new, strict=True)
+    ]
+    assert np.mean(np.sign(better)) > 0.1
+    assert (registry.folder(version) / WEIGHTS_FILE).stat().st_size < 2**20
+    shown = registry.show(version)
+    assert (shown.base, shown.verdict, shown.votes_sha256) == (base.version, "promoted", ratings.sha256)
+
+
+def test_the_same_votes_make_the_same_voice(registry: Registry, ratings: Ratings) -> None:
+    assert fit(registry, ratings) == fit(registry, ratings)
+
+
+def test_votes_without_a_taste_are_refused_and_never_heard(registry: Registry, poet: Poet, tmp_path: Path) -> None:
+    noise = read_ratings(write_rows(tmp_path / "noise.jsonl", rows(poet, 40, noise=True)))
+    before = registry.current("server-1")
+    version, passed = fit(registry, noise)
+    assert not passed
+    assert registry.current("server-1") == before
+    with pytest.raises(CheckpointError, match="refused"):
+        registry.promote(version, "server-1")
+    assert Poet(*load_version(registry, version)).compose([PoemRequest(seed=1)])
+
+
+def test_a_change_shares_what_it_does_not_change(poet: Poet) -> None:
+    changed = Adapter({"output_bias": torch.ones_like(poet.model.generator.output_bias)}, {}).applied(poet.model)
+    assert changed.generator.embedding.weight is poet.model.generator.embedding.weight
+    assert changed.generator.lstm.weight_hh_l0 is poet.model.generator.lstm.weight_hh_l0
+    assert torch.equal(changed.generator.output_bias, poet.model.generator.output_bias + 1)
+    assert not torch.equal(changed.generator.output_bias, poet.model.generator.output_bias)
+
+
+def test_the_generator_follows_no_further_than_it_may(poet: Poet, ratings: Ratings) -> None:
+    stand_ins = StandIns(poet.model, ratings.poems, 32, seed=0)
+    change = torch.randn(poet.model.discriminator.table.shape[1] + 1, generator=torch.Generator().manual_seed(1))
+    assert share_lost(poet.model, stand_ins) == 0
+    for most in (0.01, 0.1):
+        strength = strongest(poet.model, change, stand_ins, most)
+        lost = share_lost(adapter_of(poet.model, change, strength).applied(poet.model), stand_ins)
+        assert 0.5 * most < lost <= most
+
+
+def ruined(model: Model) -> Model:
+    """A candidate that writes one character wherever it may."""
+    change = torch.zeros_like(model.generator.output_bias)
+    change[3:8] = 30
+    return Adapter({"output_bias": change}, {}).applied(model)
+
+
+def test_the_gate_says_what_was_lost(poet: Poet, ratings: Ratings) -> None:
+    scores = np.repeat([[liked_share(poet, poem.lines)] for poem in ratings.poems], NUM_FOLDS, axis=1)
+    asked = {"lost": 0.2, "most_lost": 0.01, "poems": 40, "seed": 0}
+    verdict = judge(poet.model, ruined(poet.model), ratings, scores, **asked)  # type: ignore[arg-type]
+    text = " ".join(verdict.reasons)
+    assert "20.0% of the base's language" in text
+    assert "less various" in text
+    assert verdict.too_strong
+    assert not verdict.passed
+
+
+def test_the_chance_that_a_like_is_above_a_dislike() -> None:
+    scores = np.array([[3.0, 0.0], [2.0, 0.0], [1.0, 0.0]])
+    up = np.array([[1.0, 1.0], [0.0, 0.0], [1.0, 0.0]])
+    down = np.array([[0.0, 0.0], [2.0, 0.0], [0.0, 1.0]])
+    # First fold: 3 above 2 (twice won), 1 below it (twice lost); second: one pair, a tie.
+    assert vote_auc(scores, up, down) == pytest.approx((2 + 0.5) / 5)
+    assert vote_auc(scores, up, np.zeros_like(up)) == 0.5
+
+
+def test_losses_of_votes_by_hand() -> None:
+    logits = torch.tensor([0.0, 0.0])
+    liked, disliked = torch.tensor([3.0, 0.0]), torch.tensor([0.0, 1.0])
+    assert float(vote_loss(logits, liked, disliked)) == pytest.approx(np.log(2))
+    sure = torch.tensor([100.0, -100.0])
+    assert float(vote_loss(sure, liked, disliked)) == pytest.approx(0, abs=1e-6)
+    labels = torch.tensor([0.25, 0.75])
+    kept = float(soft_label_loss(torch.logit(labels), labels))
+    assert kept < float(soft_label_loss(torch.logit(labels) + 0.1, labels))
+    assert kept < float(soft_label_loss(torch.logit(labels) - 0.1, labels))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("few", "needs 15"),
+        ("one way", "likes only"),
+        ("one fold", "one fold"),
+        ("cut", "no row of ratings"),
+        ("foreign", "no row of ratings"),
+        ("nan", "no row of ratings"),
+        ("latin", "no row of ratings"),
+        ("missing", "cannot be read"),
+        ("binary", "cannot be read"),
+    ],
+)
+def test_a_bad_file_is_refused_in_one_sentence(poet: Poet, tmp_path: Path, damage: str, message: str) -> None:
+    found = rows(poet, 20)
+    path = tmp_path / "ratings.jsonl"
+    if damage == "few":
+        found = found[: 5 * NUM_FOLDS]
+    elif damage == "one way":
+        found = [row | {"up": 1.0, "down": 0.0} for row in found]
+    elif damage == "one fold":
+        found = [row | {"fold": 0} for row in found]
+    elif damage == "foreign":
+        found = [{"user": 1}]
+    elif damage == "nan":
+        found[0]["up"] = float("nan")
+    elif damage == "latin":
+        found[0]["traditional"] = ["abcde"] * 4
+    write_rows(path, found)
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-30])
+    elif damage == "binary":
+        path.write_bytes(b"\xff\xfe\x00")
+    elif damage == "missing":
+        path.unlink()
+    with pytest.raises(TrainingError, match=message) as caught:
+        read_ratings(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_command_tells_its_progress_and_draws_it(
+    registry: Registry, poet: Poet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry.register(registry.folder(registry.current()))
+    monkeypatch.setenv("POETGEN_HOME", str(registry.home))
+    monkeypatch.setattr("os.nice", lambda _: 0)  # the tests that follow should not be slower
+    path = write_rows(tmp_path / "ratings.jsonl", rows(poet, 30))
+    command = ["finetune", "--ratings", str(path), "--voice", "server-1", "--base", poet.version, "--json"]
+    assert main(command) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    shares = [line["progress"] for line in lines[:-1]]
+    assert shares == sorted(shares)
+    assert {line["stage"] for line in lines[:-1]} == {"discriminator", "generator", "gate"}
+    last = lines[-1]
+    assert last["verdict"] in ("promoted", "refused")
+    assert (last["verdict"] == "refused") == bool(last["reasons"])
+    assert last["after"].keys() >= last["before"].keys() > {"distinct pairs", "votes predicted"}
+    assert Path(last["plot"]).read_bytes().startswith(b"\x89PNG")
+    assert main(["write", "--version", last["version"], "--seed", "1"]) == 0
+    assert main([*command[:-1], "--minutes", "0"]) == 2
+    assert "minutes" in capsys.readouterr().err
+    assert main(["finetune", "--ratings", str(path), "--base", last["version"]]) == 2
+    assert main(["finetune", "--ratings", str(path), "--base", poet.version, "--voice", "../x"]) == 2
+    assert "matplotlib.pyplot" not in sys.modules
+
+
+def test_a_damaged_voice_is_refused(registry: Registry, ratings: Ratings) -> None:
+    version, _ = fit(registry, ratings)
+    weights = registry.folder(version) / WEIGHTS_FILE
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match="damaged"):
+        load_version(registry, version)
