@@ -155,7 +155,7 @@ class Poems:
         self.words.refuse(typed, self.store.servers.of(asker.guild_id).words)
         request = PoemRequest(form_named(wish.form), meant(typed[0]), typed[1], typed[2], typed[3], wish.seed)
         request = self.inference.poet.check(request)
-        version = None if wish.seed is None else await self.store.poems.version_of(request)
+        version = None if wish.seed is None else await self.store.poems.version_of(request, asker.guild_id)
         return await self._compose(asker, request, wish.script or self.script_for(asker), version)
 
     async def again(self, asker: Asker, poem_id: int, how: Literal["another", "vary"]) -> Composing:

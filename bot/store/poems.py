@@ -153,13 +153,16 @@ class PoemShelf:
         row = await self._database.first(sa.select(poems).where(poems.c.message_id == message_id))
         return None if row is None else stored(row)
 
-    async def version_of(self, request: PoemRequest) -> str | None:
-        """The version that wrote the poem which a request with a seed asks to see again; None if it is none of ours."""
+    async def version_of(self, request: PoemRequest, guild_id: int | None) -> str | None:
+        """The version that wrote the poem of this server which a request with a seed asks to see again; None if none.
+
+        Another server's poem is no answer: its voice is its own.
+        """
         query = (
             sa.select(poems.c.version)
             .where(poems.c.seed == request.seed, poems.c.form == request.form.name, poems.c.theme == request.theme)
             .where(poems.c.acrostic == request.acrostic, poems.c.first_line == request.first_line)
-            .where(poems.c.asked_rhyme == request.rhyme)
+            .where(poems.c.asked_rhyme == request.rhyme, poems.c.guild_id.is_not_distinct_from(guild_id))
             .order_by(poems.c.id)
         )
         row = await self._database.first(query)
