@@ -5,22 +5,17 @@ kilobytes in all, so that few votes move few numbers and a thousand voices fit o
 """
 
 import copy
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from poetgen import files
-from poetgen.checkpoint import Model, load_model
+from poetgen.checkpoint import Model, load_model, load_tensors, write_version
 from poetgen.errors import CheckpointError
-from poetgen.record import FORMAT, JSON_FILE, WEIGHTS_FILE, load_record, version_name
+from poetgen.record import load_record
 from poetgen.registry import Registry
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -78,18 +73,7 @@ def save_adapter(adapter: Adapter, folder: Path, said: Mapping[str, object]) -> 
     """
     tensors = {f"generator.{name}": change.half().contiguous() for name, change in adapter.generator.items()}
     tensors |= {f"discriminator.{name}": change.half().contiguous() for name, change in adapter.discriminator.items()}
-    try:
-        files.write_whole(folder / WEIGHTS_FILE, lambda path: save_file(tensors, path))
-        digest = hashlib.sha256((folder / WEIGHTS_FILE).read_bytes()).hexdigest()
-        record = {"format": FORMAT, **said, "weights_sha256": digest}
-        name = version_name(record)
-        text = json.dumps({"version": name, **record}, ensure_ascii=False, indent=1) + "\n"
-        files.write_text(folder / JSON_FILE, text)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"The version cannot be written to {folder} ({error}). Make room and try again."
-        ) from None
-    return name
+    return write_version(folder, tensors, said)
 
 
 def load_version(registry: Registry, name: str) -> tuple[str, Model]:
@@ -103,14 +87,11 @@ def load_version(registry: Registry, name: str) -> tuple[str, Model]:
     full, model = load_model(registry.root(name))
     if record["base"] is None:
         return full, model
-    path = folder / WEIGHTS_FILE
+    tensors = {key: value.float() for key, value in load_tensors(folder, record["weights_sha256"]).items()}
+    adapter = Adapter(_under("generator.", tensors), _under("discriminator.", tensors))
     try:
-        if hashlib.sha256(path.read_bytes()).hexdigest() != record["weights_sha256"]:
-            raise CheckpointError(f"{path} is damaged: its hash is not the one in {JSON_FILE}. Fit the voice anew.")
-        tensors = {key: value.float() for key, value in load_file(path).items()}
-        adapter = Adapter(_under("generator.", tensors), _under("discriminator.", tensors))
         return str(record["version"]), adapter.applied(model)
-    except (OSError, SafetensorError, AttributeError, RuntimeError) as error:
+    except (AttributeError, RuntimeError) as error:
         raise CheckpointError(f"The version in {folder} is damaged ({error}). Fit the voice anew.") from None
 
 

@@ -68,22 +68,34 @@ def save_model(model: Model, folder: Path) -> str:
     arrays |= {f"planner.{name}": array for name, array in dataset.planner_arrays(model.planner).items()}
     arrays["classics.bits"] = model.classics.bits
     tensors |= {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
-    try:
-        files.write_whole(folder / WEIGHTS_FILE, lambda path: save_file(tensors, path))
-        record = {
-            "format": FORMAT,
+    return write_version(
+        folder,
+        tensors,
+        {
             "parent": model.parent,
             **dict.fromkeys(VOICE_KEYS),
             "temperature": model.temperature,
             "generator": asdict(model.generator.config),
             "discriminator": asdict(model.discriminator.config),
-            "weights_sha256": hashlib.sha256((folder / WEIGHTS_FILE).read_bytes()).hexdigest(),
             "figures": dict(model.figures),
             "recipe": dict(model.recipe),
             "shares": model.shares,
             "vocabulary": model.vocabulary.chars,
             "phonology": model.phonology.chars,
-        }
+        },
+    )
+
+
+def write_version(folder: Path, tensors: Mapping[str, Tensor], said: Mapping[str, object]) -> str:
+    """Write tensors and record of a version into `folder`; returns its name.
+
+    Raises:
+        CheckpointError: It cannot be written, on a full disk say.
+    """
+    try:
+        files.write_whole(folder / WEIGHTS_FILE, lambda path: save_file(dict(tensors), path))
+        digest = hashlib.sha256((folder / WEIGHTS_FILE).read_bytes()).hexdigest()
+        record = {"format": FORMAT, **said, "weights_sha256": digest}
         name = version_name(record)
         text = json.dumps({"version": name, **record}, ensure_ascii=False, indent=1) + "\n"
         files.write_text(folder / JSON_FILE, text)
@@ -101,7 +113,7 @@ def load_model(folder: Path) -> tuple[str, Model]:
         CheckpointError: It is missing, damaged or foreign.
     """
     record = load_record(folder)
-    tensors = _load_tensors(folder, str(record["weights_sha256"]))
+    tensors = load_tensors(folder, str(record["weights_sha256"]))
     try:
         generator = Generator(GeneratorConfig(**record["generator"]))
         generator.load_state_dict(_under("generator", tensors))
@@ -129,7 +141,12 @@ def load_model(folder: Path) -> tuple[str, Model]:
     return str(record["version"]), model
 
 
-def _load_tensors(folder: Path, sha256: str) -> dict[str, Tensor]:
+def load_tensors(folder: Path, sha256: str) -> dict[str, Tensor]:
+    """The tensors of the version in `folder`, found to be those that its record speaks of.
+
+    Raises:
+        CheckpointError: They are missing or damaged.
+    """
     path = folder / WEIGHTS_FILE
     try:
         if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
