@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from bot.catalogue import DEFAULT_LANGUAGE, catalogue, text
+from bot.store.people import UNTITLED
 from bot.store.poems import StoredPoem
 from bot.typed import escaped, shortened
 from poetgen.poem import FORMS, Poem, Script
@@ -56,6 +57,7 @@ def toned(line: str, tones: Sequence[str], script: Script) -> str:
 def info_page(poem: StoredPoem, report: Report, voted: bool, language: str) -> str:
     """What is known of a poem; which version wrote it only to who has voted."""
     known = [number + 1 for number, mark in enumerate(poem.in_classics) if mark == "1"]
+    forgotten = poem.title == UNTITLED and not poem.theme
     likely = 1 / (1 + math.exp(-max(-50.0, min(50.0, poem.realness))))
     rows = [
         f"**{escaped(show(poem.title, poem.script))}** · {form_label(poem.form, poem.script, language)}",
@@ -64,7 +66,8 @@ def info_page(poem: StoredPoem, report: Report, voted: bool, language: str) -> s
         text("info.pattern", language, pattern=poem.pattern, rhyme=show(poem.rhyme, poem.script)),
         text("info.realness", language, percent=round(100 * likely)),
         text("info.classics" if known else "info.no_classics", language, lines=", ".join(map(str, known))),
-        text("info.replay", language, command=replay_command(poem)),
+        # Whose theme was forgotten on request cannot be asked for again.
+        *([] if forgotten else [text("info.replay", language, command=replay_command(poem))]),
         text("info.version", language, version=poem.version) if voted else text("info.vote_first", language),
     ]
     if not poem.ranked:
@@ -81,6 +84,7 @@ def replay_command(poem: StoredPoem) -> str:
         "first_line": poem.first_line,
         "rhyme": poem.asked_rhyme,
         "seed": poem.seed,
+        "script": poem.script,
     }
     return "/poem " + " ".join(f"{name}:{value}" for name, value in asked.items() if value != "")
 

@@ -96,8 +96,14 @@ def test_check_explains_each_kind_of_fault_once() -> None:
 
 def test_replay_holds_all_that_was_asked_for() -> None:
     poem = stored("wujue", acrostic="春江", first_line="春眠不覺曉", asked_rhyme="東", seed=5)
-    expected = "/poem form:wujue theme:秋夜 acrostic:春江 first_line:春眠不覺曉 rhyme:東 seed:5"
+    expected = "/poem form:wujue theme:秋夜 acrostic:春江 first_line:春眠不覺曉 rhyme:東 seed:5 script:simplified"
     assert replay_command(poem) == expected
+
+
+def test_a_poem_whose_theme_was_forgotten_promises_no_replay() -> None:
+    poem = stored("wujue", theme="", title="無題")
+    assert "/poem" not in info_page(poem, report(poem.poem), True, "en")
+    assert "/poem" in info_page(stored("wujue"), report(poem.poem), True, "en")
 
 
 def test_links_lead_to_the_message_and_there_is_none_without_one() -> None:
