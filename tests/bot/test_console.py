@@ -91,7 +91,7 @@ async def test_admin_commands(services: Services, registry: FakeRegistry, rows: 
 async def test_compare_and_pick(services: Services, registry: FakeRegistry, rows: Rows) -> None:
     registry.add("fake-2", "server-0")
     said = await _session(services, "/pick 1", "/voice compare theme:秋夜", "/pick 2")
-    assert "/compare shows two poems" in said
+    assert "/voice compare shows two poems" in said
     assert said.index("Which do you like better?") < said.index("fake-2")
     assert rows("SELECT picked FROM comparisons") == [(2,)]
 

@@ -226,7 +226,7 @@ async def test_info_replays_and_names_the_version_after_the_vote(place: Place) -
     assert info.ephemeral
     assert info.response is not None
     assert "一○ 道● 残○" in info.response.content
-    assert "`/poem form:wujue theme:秋夜 seed:9`" in info.response.content
+    assert "`/poem form:wujue theme:秋夜 seed:9 script:simplified`" in info.response.content
     assert "62 %" in info.response.content
     assert "lines: 1" in info.response.content
     assert "fake-1" not in info.response.content
