@@ -45,8 +45,11 @@ def language_of(locale: str | None) -> str:
 
 
 def refusal(error: PoetgenError, language: str) -> str:
-    """What the poet's error says, in a language; those that are not a person's mistake are in English only."""
-    if isinstance(error, RequestError) and language != DEFAULT_LANGUAGE:
+    """What the poet's error says, in a language; those that are not a person's mistake are in English only.
+
+    In English the poet's own words serve, but where the bot takes more than the poet (themes by their English names).
+    """
+    if isinstance(error, RequestError):
         template = catalogue(language).get(f"request.{error.code}")
         if template is not None:
             return template.format(**error.values)

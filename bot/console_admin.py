@@ -110,7 +110,7 @@ class AdminCommands:
             case "rollback":
                 self._show(text("voice.used", language, version=await voices.roll_back(guild_id)))
             case _:
-                raise BotError("one_of", command="voice", words="list, use, rollback")
+                raise BotError("one_of", command="voice", words="list, use, rollback, compare")
 
     async def _finetune(self, rest: str) -> None:
         await self._change_finetune(rest, CONSOLE)

@@ -112,7 +112,7 @@ class Finetuning:
         """
         limits = self.limits
         found = (ratings.num_poems, ratings.num_voters, ratings.num_votes)
-        needed = (limits.min_poems, limits.min_voters, limits.min_votes)
+        needed = (limits.min_poems, 1 if ratings.alone else limits.min_voters, limits.min_votes)
         if any(have < need for have, need in zip(found, needed, strict=True)):
             names = ("poems", "voters", "votes")
             counted = dict(zip(names, found, strict=True))

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bot import votes
+from bot.asker import CONSOLE
 from bot.store.poems import StoredPoem
 from bot.store.votes import CastVote
 from bot.themes import own_themes
@@ -18,12 +19,21 @@ _LEAST_VOTERS = 2  # of a poem, its requester not counted
 
 @dataclass(frozen=True, slots=True)
 class Ratings:
-    """The rows of the file, and how much is behind them."""
+    """The rows of the file, and how much is behind them.
+
+    Attributes:
+        rows: One for each poem and fold.
+        num_poems: How many poems were voted on.
+        num_voters: By how many people.
+        num_votes: How often.
+        alone: All votes are those of the console's one person.
+    """
 
     rows: tuple[dict[str, object], ...]
     num_poems: int
     num_voters: int
     num_votes: int
+    alone: bool
 
     def lines(self) -> str:
         """The file: one JSON object a line."""
@@ -32,6 +42,8 @@ class Ratings:
 
 def ratings_of(poems: Sequence[StoredPoem], cast: Sequence[CastVote], key: bytes) -> Ratings:
     """What may be learned from these poems and votes.
+
+    The console has one person only: there every poem counts that this person voted on, and the folds are of poems.
 
     Args:
         poems: Those that a fine-tune may see.
@@ -42,18 +54,20 @@ def ratings_of(poems: Sequence[StoredPoem], cast: Sequence[CastVote], key: bytes
     for vote in cast:
         if not vote.requested:
             voters[vote.poem_id].add(vote.voter_id)
-    kept = [vote for vote in cast if not vote.requested and len(voters[vote.poem_id]) >= _LEAST_VOTERS]
+    alone = {vote.voter_id for vote in cast} == {CONSOLE}
+    least = 1 if alone else _LEAST_VOTERS
+    kept = [vote for vote in cast if not vote.requested and len(voters[vote.poem_id]) >= least]
     weighed = votes.weights([votes.Vote(v.poem_id, v.voter_id, v.value, v.cast_at / 1000) for v in kept])
     sums: dict[tuple[int, int], dict[int, float]] = defaultdict(lambda: {1: 0.0, -1: 0.0})
     for vote, weight in zip(kept, weighed, strict=True):
-        sums[vote.poem_id, votes.fold_of(vote.voter_id, key)][vote.value] += weight
+        sums[vote.poem_id, votes.fold_of(vote.poem_id if alone else vote.voter_id, key)][vote.value] += weight
     by_id = {poem.id: poem for poem in poems}
     rows = tuple(
         _row(by_id[poem_id]) | {"up": round(sum_[1], 6), "down": round(sum_[-1], 6), "fold": fold}
         for (poem_id, fold), sum_ in sorted(sums.items())
     )
     poem_ids, voter_ids = {vote.poem_id for vote in kept}, {vote.voter_id for vote in kept}
-    return Ratings(rows, len(poem_ids), len(voter_ids), len(kept))
+    return Ratings(rows, len(poem_ids), len(voter_ids), len(kept), alone)
 
 
 def _row(poem: StoredPoem) -> dict[str, object]:

@@ -142,7 +142,7 @@ def appeal(up: float, down: float, average: float = 0.5) -> float:
     return (up + _APPEAL_STRENGTH * average) / (up + down + _APPEAL_STRENGTH)
 
 
-def fold_of(voter: int, key: bytes) -> int:
-    """One of five folds: always the same for a voter, and not to be told backwards without the key."""
-    digest = hmac.new(key, str(voter).encode(), hashlib.sha256).digest()
+def fold_of(number: int, key: bytes) -> int:
+    """One of five folds: always the same for a voter's id, and not to be told backwards without the key."""
+    digest = hmac.new(key, str(number).encode(), hashlib.sha256).digest()
     return int.from_bytes(digest[:8], "big") % NUM_FOLDS

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.asker import CONSOLE
 from bot.ranking import wilson
 from bot.ratings import ratings_of
 from bot.store.votes import CastVote
@@ -131,6 +132,16 @@ def test_poems_with_one_voter_beside_the_requester_stay_out() -> None:
     cast = [_cast(1, 5, requested=True), _cast(1, 6), _cast(2, 6), _cast(2, 7)]
     ratings = ratings_of([stored(), stored(id=2)], cast, b"key")
     assert (ratings.num_poems, ratings.num_votes) == (1, 2)
+
+
+def test_the_console_s_one_person_is_enough_alone_and_has_folds_of_poems() -> None:
+    poems = [stored(id=number) for number in range(1, 41)]
+    ratings = ratings_of(poems, [_cast(poem.id, CONSOLE, (-1) ** poem.id) for poem in poems], b"key")
+    assert ratings.alone
+    assert (ratings.num_poems, ratings.num_voters, ratings.num_votes) == (40, 1, 40)
+    assert {row["fold"] for row in ratings.rows} == set(range(5))
+    beside = ratings_of(poems, [_cast(poem.id, voter) for poem in poems for voter in (CONSOLE, 7)], b"key")
+    assert not beside.alone
 
 
 @given(st.integers(0, 500), st.integers(0, 500))
