@@ -36,6 +36,7 @@ class Model:
     Attributes:
         shares: How common each pattern and rhyme group is, as `drafting` wants it.
         temperature: The default for writing.
+        lift: How much the decoder lifts rare characters, as `sampling.Constraints` wants it.
     """
 
     vocabulary: Vocabulary
@@ -46,6 +47,7 @@ class Model:
     discriminator: Discriminator
     shares: Shares
     temperature: float = 1.0
+    lift: float = 0.0
     parent: str | None = None
     figures: Mapping[str, object] = field(default_factory=dict)
     recipe: Mapping[str, object] = field(default_factory=dict)
@@ -75,6 +77,7 @@ def save_model(model: Model, folder: Path) -> str:
             "parent": model.parent,
             **dict.fromkeys(VOICE_KEYS),
             "temperature": model.temperature,
+            "lift": model.lift,
             "generator": asdict(model.generator.config),
             "discriminator": asdict(model.discriminator.config),
             "figures": dict(model.figures),
@@ -130,6 +133,7 @@ def load_model(folder: Path) -> tuple[str, Model]:
             discriminator.eval(),
             record["shares"],
             float(record["temperature"]),
+            float(record.get("lift", 0)),  # versions of the first editions have none
             record["parent"],
             record["figures"],
             record["recipe"],

@@ -163,7 +163,8 @@ def _planner(vectors: Vectors, train: Mapping[str, FormData]) -> Planner:
     known = keywords[:, 0] > UNKNOWN_ID
     keywords, counts = keywords[known], counts[known]
     commonest = np.sort(np.argsort(-counts, kind="stable")[:_MAX_PLAN_WORDS])
-    return Planner(vectors, keywords[commonest], counts[commonest].astype(np.float32))
+    chars = sum(np.bincount(data.ids.ravel(), minlength=len(vectors)) for data in train.values())
+    return Planner(vectors, keywords[commonest], counts[commonest].astype(np.float32), np.asarray(chars, np.float32))
 
 
 _ARRAYS = ("ids", "titles", "keywords", "plans", "patterns", "rhymes")
@@ -189,6 +190,7 @@ def planner_arrays(of: Planner) -> dict[str, npt.NDArray[np.generic]]:
         "vectors": of.vectors.astype(np.float16),
         "keywords": of.keywords.astype(np.int16),
         "counts": of.counts.astype(np.float32),
+        "char_counts": of.char_counts.astype(np.float32),
     }
 
 
@@ -199,7 +201,11 @@ def planner_from_arrays(arrays: Mapping[str, npt.NDArray[np.generic]]) -> Planne
         KeyError: An array is missing.
     """
     return Planner(
-        arrays["vectors"].astype(np.float32), arrays["keywords"].astype(np.int32), arrays["counts"].astype(np.float32)
+        arrays["vectors"].astype(np.float32),
+        arrays["keywords"].astype(np.int32),
+        arrays["counts"].astype(np.float32),
+        # Versions of the first editions lift no character, and were stored without.
+        arrays.get("char_counts", np.ones(len(arrays["vectors"]))).astype(np.float32),
     )
 
 

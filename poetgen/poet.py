@@ -1,12 +1,12 @@
 """Poet: a version of the model, ready to write. The façade that the bot and the command line call.
 
 Knows no users, no Discord and no training. A request becomes N drafts, each drawn from a seed of its own; all drafts
-of all requests are written together, and of each request's candidates one is chosen by a softmax of the
-discriminator's logit, so that variety stays. The seed shown is the chosen one's: given as `seed`, it is drawn alone.
+of all requests are written together, and of each request's candidates the best is chosen, by how likely the generator
+holds it and how real the discriminator. The seed shown is the chosen one's: given as `seed`, it is drawn alone.
 """
 
 import math
-import secrets
+import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -41,7 +41,9 @@ from poetgen.sampling import MAX_ROWS, MIN_RHYME_CHARS, Constraints, Draft, samp
 from poetgen.vocabulary import UNKNOWN_ID
 
 _SCORE_ROWS = 128
-_CHOICE_SHARPNESS = 1.0  # candidates are chosen by softmax(sharpness x logit)
+_CHANCE = random.SystemRandom()
+# What a unit of the discriminator's logit counts for in the choice among candidates, in nats per character.
+_LOGIT_WEIGHT = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,13 @@ class _Written:
     seed: int
     draft: Draft
     ids: list[int]
+    log_prob: float
     realness: float
+
+    @property
+    def worth(self) -> float:
+        """By which candidates are chosen, nats per character."""
+        return self.log_prob + _LOGIT_WEIGHT * self.realness
 
 
 class Poet:
@@ -63,7 +71,7 @@ class Poet:
     def __init__(self, version: str, model: Model) -> None:
         self.version = version
         self.model = model
-        self._constraints = Constraints(model.vocabulary, model.phonology, model.planner)
+        self._constraints = constraints_of(model)
         self._drafter = drafter_of(model, self._constraints)
 
     @classmethod
@@ -148,17 +156,22 @@ class Poet:
         return folded
 
     def compose(
-        self, requests: Sequence[PoemRequest], *, progress: Callable[[int], None] | None = None
+        self,
+        requests: Sequence[PoemRequest],
+        *,
+        source: random.Random = _CHANCE,
+        progress: Callable[[int], None] | None = None,
     ) -> list[Composition]:
         """A poem for each request (that `check` has passed), all of them written in full batches.
 
         Args:
             requests: What is asked for.
+            source: Draws the seeds of the candidates.
             progress: Told the number of candidates written, after each batch.
         """
         waiting: dict[str, list[tuple[int, int]]] = defaultdict(list)
         for number, request in enumerate(requests):
-            waiting[request.form.name] += [(number, seed) for seed in _seeds(request)]
+            waiting[request.form.name] += [(number, seed) for seed in _seeds(request, source)]
         written: dict[int, list[_Written]] = defaultdict(list)
         for pairs in waiting.values():
             for start in range(0, len(pairs), MAX_ROWS):
@@ -168,14 +181,17 @@ class Poet:
                     written[number].append(result)
                 if progress:
                     progress(len(chunk))
-        return [self._composition(request, _choose(written[number])) for number, request in enumerate(requests)]
+        return [
+            self._composition(request, max(written[number], key=lambda one: one.worth))
+            for number, request in enumerate(requests)
+        ]
 
     @torch.no_grad()
     def _write(self, drafts: Sequence[Draft], seeds: Sequence[int]) -> list[_Written]:
         drawn = sample(self.model.generator, self._constraints, drafts)
         logits = self.model.discriminator(drawn.ids, drafts[0].form, drawn.conditions.themes)
-        rows = zip(seeds, drafts, drawn.ids.tolist(), logits.tolist(), strict=True)
-        return [_Written(seed, draft, ids, realness) for seed, draft, ids, realness in rows]
+        rows = zip(seeds, drafts, drawn.ids.tolist(), drawn.log_probs.tolist(), logits.tolist(), strict=True)
+        return [_Written(*row) for row in rows]
 
     def score(
         self, poems: Sequence[Poem], *, progress: Callable[[int], None] | None = None
@@ -246,7 +262,7 @@ class Poet:
         return self.model.vocabulary.decode([chosen[place] for place in sorted(chosen)])
 
 
-def _seeds(request: PoemRequest) -> list[int]:
+def _seeds(request: PoemRequest, source: random.Random) -> list[int]:
     """The seeds of a request's candidates."""
     if request.seed is not None:
         return [request.seed]
@@ -254,8 +270,13 @@ def _seeds(request: PoemRequest) -> list[int]:
         first = request.vary % FIRST_SEEDS
         own = request.vary // FIRST_SEEDS
         others = [number for number in range(1, MAX_VARIATION + 1) if number != own]
-        return [first + number * FIRST_SEEDS for number in secrets.SystemRandom().sample(others, request.candidates)]
-    return [secrets.randbelow(FIRST_SEEDS) for _ in range(request.candidates)]
+        return [first + number * FIRST_SEEDS for number in source.sample(others, request.candidates)]
+    return [source.randrange(FIRST_SEEDS) for _ in range(request.candidates)]
+
+
+def constraints_of(model: Model) -> Constraints:
+    """What keeps a model's poems to form, tone and rhyme, and its rare characters in use."""
+    return Constraints(model.vocabulary, model.phonology, model.planner, model.generator.device, lift=model.lift)
 
 
 def drafter_of(model: Model, constraints: Constraints) -> Drafter:
@@ -269,14 +290,3 @@ def drafter_of(model: Model, constraints: Constraints) -> Drafter:
         model.generator.config.noise_dim,
         model.temperature,
     )
-
-
-def _choose(written: Sequence[_Written]) -> _Written:
-    """One of a request's candidates, by a softmax of the discriminator's logit."""
-    if len(written) == 1:
-        return written[0]
-    logits = np.array([item.realness for item in written])
-    weights = np.exp(_CHOICE_SHARPNESS * (logits - logits.max()))
-    return written[
-        int(np.searchsorted(np.cumsum(weights), secrets.SystemRandom().random() * weights.sum(), side="right"))
-    ]

@@ -60,12 +60,14 @@ class Sample:
 
     Attributes:
         ids: [B, T] the characters.
+        log_probs: [B] mean log p of a character, nats, under the generator itself: no mask, no temperature.
         conditions: What they were to be.
         noise: [B, Z].
         masks: [B, T, V] which characters were allowed where; only if asked for.
     """
 
     ids: Tensor
+    log_probs: Tensor
     conditions: Conditions
     noise: Tensor
     masks: Tensor | None
@@ -77,14 +79,25 @@ class Constraints:
     Args:
         vocabulary: V characters, special ids included.
         phonology: What they sound like.
-        planner: Whose keywords say which characters people double.
+        planner: Whose keywords say which characters people double, and whose counts how common each is.
         device: Where the tables live.
+        lift: How much rare characters are lifted: p(c) becomes proportional to p(c)^(1/temperature) / share(c)^lift.
+            What a low temperature makes likelier is also, everywhere, what is common; this takes that part back
+            (as Li et al. 2016 do, who subtract the log probability that a reply has without its question).
     """
 
     def __init__(
-        self, vocabulary: Vocabulary, phonology: Phonology, planner: Planner, device: torch.device | str = "cpu"
+        self,
+        vocabulary: Vocabulary,
+        phonology: Phonology,
+        planner: Planner,
+        device: torch.device | str = "cpu",
+        *,
+        lift: float = 0.0,
     ) -> None:
         size = len(vocabulary)
+        counts = torch.from_numpy(planner.char_counts).clamp(min=1)
+        self.lifts = (-lift * (counts / counts.sum()).log()).to(device)
         # Rows: free, level, oblique; the special ids are never allowed.
         tones = torch.zeros(3, size, dtype=torch.bool)
         rhymes = torch.zeros(1 + len(RHYME_GROUPS), size, dtype=torch.bool)
@@ -110,7 +123,7 @@ class Constraints:
 _TEMPLATE_ROWS = {"X": 0, "L": 1, "O": 2}
 
 
-def _template_codes(form: Form, patterns: Sequence[str]) -> Tensor:
+def template_codes(form: Form, patterns: Sequence[str]) -> Tensor:
     """[B, L, 2, P] rows of `Constraints.tones`: the two templates of each line (one of them twice, if it has one)."""
     rows = []
     for pattern in patterns:
@@ -161,7 +174,11 @@ def sample(
             if keep_masks:
                 masks.append(mask[:count])
     return Sample(
-        decoder.ids[:count], conditions.take(slice(count)), noise[:count], torch.stack(masks, dim=1) if masks else None
+        decoder.ids[:count],
+        decoder.log_probs[:count] / form.num_chars,
+        conditions.take(slice(count)),
+        noise[:count],
+        torch.stack(masks, dim=1) if masks else None,
     )
 
 
@@ -185,7 +202,7 @@ class _Decoder:
         self._rows = torch.arange(batch, device=device)
         self._context = generator.context(conditions, noise)
         self._state = generator.start(noise)
-        self._codes = _template_codes(form, [draft.pattern for draft in drafts]).to(device)
+        self._codes = template_codes(form, [draft.pattern for draft in drafts]).to(device)
         self._rhymes = conditions.rhymes
         self._rhyming = self._is_rhyming(form, drafts).to(device)
         self._uniforms = torch.from_numpy(np.stack([draft.uniforms for draft in drafts])).to(device)
@@ -204,6 +221,7 @@ class _Decoder:
             known = self._forced[:, place] > UNKNOWN_ID
             self._used[self._rows[known], self._forced[known, place]] = True
         self.ids = torch.zeros(batch, num_chars, dtype=torch.long, device=device)
+        self.log_probs = torch.zeros(batch, device=device)
 
     @staticmethod
     def _is_rhyming(form: Form, drafts: Sequence[Draft]) -> Tensor:
@@ -238,14 +256,15 @@ class _Decoder:
         self._state = generator.step(inputs, self._state)
         logits = generator.logits(generator.output(self._state[0]))
         mask = self._mask(line, position)
-        logits = (logits / self._temperatures).masked_fill(~mask, -torch.inf)
+        tempered = (logits / self._temperatures + self._constraints.lifts).masked_fill(~mask, -torch.inf)
         # The inverse of the distribution function: one number a character decides, whatever the batch.
-        cumulative = torch.softmax(logits, dim=-1).double().cumsum(dim=-1)
+        cumulative = torch.softmax(tempered, dim=-1).double().cumsum(dim=-1)
         targets = self._uniforms[:, place : place + 1] * cumulative[:, -1:]
         chosen = torch.searchsorted(cumulative, targets, right=True)[:, 0].clamp(max=cumulative.shape[1] - 1)
         forced = self._forced[:, place]
         chosen = torch.where(forced >= 0, forced, chosen)
         self.ids[:, place] = chosen
+        self.log_probs += logits.gather(1, chosen[:, None])[:, 0] - torch.logsumexp(logits, dim=-1)
         codes = self._codes[:, line, :, position]
         fits = torch.stack([self._constraints.tones[codes[:, number], chosen] for number in range(2)], dim=1)
         alive = self._alive & fits

@@ -26,7 +26,7 @@ from poetgen.errors import TrainingError
 from poetgen.generator import Generator
 from poetgen.likelihood import sequence_nll
 from poetgen.metrics import auc
-from poetgen.poem import FORMS, Form, PoemRequest
+from poetgen.poem import DEFAULT_LIFT, DEFAULT_TEMPERATURE, FORMS, Form, PoemRequest
 from poetgen.sampling import MIN_RHYME_CHARS, Constraints, Sample, sample
 from poetgen.training.losses import discriminator_loss, masked_kl, masked_log_probs, policy_loss
 from poetgen.training.pretrain import PretrainConfig, conditions_of, hidden_conditions, validation_nll
@@ -47,8 +47,7 @@ class AdversarialConfig:
         real_weight: Of the likelihood of real poems beside the reward.
         replayed_batches: Steps of the discriminator on old fakes, before each on fresh ones.
         composed_share: How many real poems made senseless join a batch's fakes, as a share of it.
-        temperature: At which fakes are drawn: the policy that is trained is the generator at this temperature. A
-            little warmer than it will write, for the reward makes it more various (docs/experiments.md).
+        temperature, lift: With which fakes are drawn: the policy that is trained is the generator as it will write.
     """
 
     reward: str = "logit"
@@ -63,7 +62,8 @@ class AdversarialConfig:
     composed_share: float = 0.25
     label: float = 0.9
     clip_norm: float = 1.0
-    temperature: float = 0.6
+    temperature: float = DEFAULT_TEMPERATURE
+    lift: float = DEFAULT_LIFT
     input_dim: int = 96
     num_filters: int = 64
     hidden_dim: int = 192
@@ -186,7 +186,7 @@ def adversarial(
     torch.manual_seed(seed + run.progress.step)
     real = {name: writable(data) for name, data in dataset.train.items()}
     held_out = {name: writable(data) for name, data in dataset.validation.items()}
-    constraints = Constraints(dataset.vocabulary, dataset.phonology, dataset.planner, device)
+    constraints = Constraints(dataset.vocabulary, dataset.phonology, dataset.planner, device, lift=config.lift)
     drafter = Drafter(
         dataset.vocabulary,
         dataset.phonology,
@@ -222,7 +222,7 @@ def adversarial(
         replay = [*replay[-_REPLAY_BATCHES + 1 :], fresh]
         if follows:
             values |= _generator_step(
-                generator, generator_optimizer, reference, discriminator, batch, drawn, config, rng
+                generator, generator_optimizer, reference, discriminator, batch, drawn, constraints.lifts, config, rng
             )
         run.progress.chars += drawn.ids.numel()
         for name, value in values.items():
@@ -286,6 +286,7 @@ def _generator_step(
     discriminator: Discriminator,
     batch: FormData,
     drawn: Sample,
+    lifts: Tensor,
     config: AdversarialConfig,
     rng: np.random.Generator,
 ) -> dict[str, float]:
@@ -304,8 +305,8 @@ def _generator_step(
         logits = generator(drawn.ids, drawn.conditions, drawn.noise)
         # Real poems beside the reward, so that what the discriminator does not look at is not forgotten.
         real_logits = generator(real_ids, conditions, noise)
-    anchor = masked_log_probs(anchor_logits.float() / config.temperature, drawn.masks)
-    log_probs = masked_log_probs(logits.float() / config.temperature, drawn.masks)
+    anchor = masked_log_probs(anchor_logits.float() / config.temperature + lifts, drawn.masks)
+    log_probs = masked_log_probs(logits.float() / config.temperature + lifts, drawn.masks)
     chosen = log_probs.gather(2, drawn.ids[:, :, None])[:, :, 0].sum(dim=1)
     divergence = masked_kl(log_probs, anchor).mean()
     loss = policy_loss(chosen, leave_one_out_advantage(rewards)) + config.kl_weight * divergence

@@ -24,9 +24,9 @@ from torch import Tensor
 from poetgen.adapter import Adapter, save_adapter
 from poetgen.checkpoint import Model
 from poetgen.poem import FIRST_SEEDS, PoemRequest
-from poetgen.poet import drafter_of
+from poetgen.poet import constraints_of, drafter_of
 from poetgen.registry import Registry
-from poetgen.sampling import Constraints, Sample, sample
+from poetgen.sampling import Sample, sample
 from poetgen.training.gate import Verdict, judge
 from poetgen.training.losses import soft_label_loss, vote_loss
 from poetgen.training.ratings import RatedPoem, Ratings, Weights
@@ -84,7 +84,7 @@ class StandIns:
 
     def __init__(self, model: Model, poems: Sequence[RatedPoem], count: int, seed: int) -> None:
         self.model = model
-        self._constraints = Constraints(model.vocabulary, model.phonology, model.planner)
+        self._constraints = constraints_of(model)
         self._drafter = drafter_of(model, self._constraints)
         self._asked = [(poem.form, "".join(char for char in poem.theme if char in model.vocabulary)) for poem in poems]
         self._seed = seed

@@ -122,6 +122,7 @@ def validation_nll(
     """
     result: dict[str, float] = {}
     total = chars = 0.0
+    was_training = generator.training
     generator.eval()
     noise_source = torch.Generator(device="cpu").manual_seed(0)
     for name, poems in data.items():
@@ -142,7 +143,7 @@ def validation_nll(
         total += float(per_poem.mean()) * len(poems)
         chars += len(poems) * poems.form.num_chars
     result["all"] = total / max(1.0, chars)
-    generator.train()
+    generator.train(was_training)
     return result
 
 

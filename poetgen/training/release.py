@@ -15,7 +15,7 @@ from poetgen.discriminator import Discriminator
 from poetgen.generator import Conditions, Generator
 from poetgen.likelihood import IMPORTANCE_SAMPLES, sequence_nll
 from poetgen.metrics import NgramModel, distinct_pairs
-from poetgen.poem import DEFAULT_TEMPERATURE, PoemRequest
+from poetgen.poem import DEFAULT_LIFT, DEFAULT_TEMPERATURE, PoemRequest
 from poetgen.poet import Poet
 from poetgen.registry import Registry
 from poetgen.training.pretrain import validation_nll
@@ -34,6 +34,7 @@ def assemble(
         discriminator,
         shares_of(dataset.train),
         DEFAULT_TEMPERATURE,
+        DEFAULT_LIFT,
         recipe=recipe,
     )
 

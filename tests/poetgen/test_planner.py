@@ -63,7 +63,7 @@ def test_a_lines_keyword_is_its_most_telling_word_on_the_beat() -> None:
 
 def words_of(vectors: planner.Vectors) -> Planner:
     keywords = np.array([[char, PAD_ID] for circle in CIRCLES for char in circle], np.int32)
-    return Planner(vectors, keywords, np.full(len(keywords), 10, np.float32))
+    return Planner(vectors, keywords, np.full(len(keywords), 10, np.float32), np.ones(len(vectors), np.float32))
 
 
 def test_a_plan_stays_with_its_theme_and_repeats_nothing(vectors: planner.Vectors) -> None:
