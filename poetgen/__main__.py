@@ -32,6 +32,7 @@ from poetgen.text import couplets, parse_poem
 
 _EXIT_INPUT = 2
 _EXIT_INTERRUPTED = 130
+REFEREE_FOLDER = "referee"  # within the prepared data
 _FINETUNE_STAGES = ("discriminator", "generator", "gate")
 
 
@@ -96,6 +97,26 @@ def _parser() -> argparse.ArgumentParser:
             stage.add_argument("--discriminator-only", action="store_true", help="leave the generator as pretrained")
             stage.add_argument("--measured-poems", type=int, default=250, help="of each form, for the figures")
             stage.add_argument("--promote", action="store_true", help="use the new version from now on")
+
+    referee = verbs.add_parser("referee", help="train the language model that judges fluency in `evaluate`")
+    referee.add_argument("--data", type=Path, required=True, help="a folder that `prepare` wrote; it is put there")
+    referee.add_argument("--preset", choices=("tiny", "base"), default="base")
+    referee.add_argument("--minutes", type=float, default=25.0, help="whole budget (default 25)")
+    referee.add_argument("--resume", action="store_true", help="go on from its checkpoint")
+    referee.add_argument("--seed", type=int, default=0)
+    referee.add_argument("--threads", type=int, default=None, help="CPU threads to compute with")
+    referee.set_defaults(run=_referee)
+
+    evaluate = verbs.add_parser("evaluate", help="measure a version in one form, beside people and simple models")
+    evaluate.add_argument("--version", help="which (default: the one in use)")
+    evaluate.add_argument("--form", default="qijue", help=f"one of {', '.join(FORMS)} (default qijue)")
+    evaluate.add_argument("--data", type=Path, required=True, help="a folder that `prepare` wrote, with a referee")
+    evaluate.add_argument("--preset", choices=("tiny", "base"), default="base", help="how much is measured")
+    evaluate.add_argument("--json", action="store_true", help="all figures as one JSON object")
+    evaluate.add_argument("--plots", type=Path, help="folder for pictures")
+    evaluate.add_argument("--seed", type=int, default=0)
+    evaluate.add_argument("--threads", type=int, default=None, help="CPU threads to compute with")
+    evaluate.set_defaults(run=_evaluate)
 
     finetune = verbs.add_parser(
         "finetune", help="fit a voice to people's ratings; the gate decides whether it is heard"
@@ -221,6 +242,51 @@ def _adversarial(options: argparse.Namespace) -> int:
     print(
         f"Registered as {name}{' and promoted' if options.promote else f'. Use it: poetgen versions promote {name}'}."
     )
+    return 0
+
+
+def _referee(options: argparse.Namespace) -> int:
+    from poetgen.dataset import load_dataset
+    from poetgen.evaluation import referee
+    from poetgen.training.run import Run, use_device
+
+    use_device("cpu", options.threads)
+    dataset = load_dataset(options.data)
+    run = Run(options.data / REFEREE_FOLDER, "referee", resume=options.resume)
+    config = referee.PRESETS[options.preset]
+    referee.train_referee(dataset, run, config, minutes=options.minutes, seed=options.seed, resume=options.resume)
+    print(f"The referee is in {run.folder}. Next: poetgen evaluate --data {options.data}")
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    form = form_named(options.form)
+    from poetgen.dataset import load_dataset
+    from poetgen.evaluation import evaluate, plots, tables
+    from poetgen.evaluation.referee import load_referee
+    from poetgen.poet import Poet
+    from poetgen.training.run import Run, use_device
+
+    use_device("cpu", options.threads)
+    poet = Poet.load(_home(), options.version)
+    dataset = load_dataset(options.data)
+    folder = options.data / REFEREE_FOLDER
+    if not folder.exists():
+        raise CorpusError(f"{options.data} has no referee yet. Train one: poetgen referee --data {options.data}")
+    if dataset.vocabulary.chars != poet.model.vocabulary.chars:
+        raise CorpusError(f"{options.data} was prepared otherwise than the corpus of {poet.version}; prepare it anew.")
+    referee = load_referee(Run(folder, "referee", resume=True), dataset)
+    with tqdm(total=len(evaluate.STEPS), unit="step", desc="evaluate") as bar:
+
+        def done(step: str) -> None:
+            bar.set_postfix_str(step, refresh=False)
+            bar.update()
+
+        config = evaluate.PRESETS[options.preset]
+        found = evaluate.Evaluation(poet, dataset, referee, form, config, options.seed, done).run()
+    if options.plots:
+        plots.draw(found, options.plots)
+    print(json.dumps(found, ensure_ascii=False, indent=1) if options.json else tables.as_text(found))
     return 0
 
 

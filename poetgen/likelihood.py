@@ -38,14 +38,31 @@ def importance_bound(log_weights: Tensor) -> Tensor:
 
 @torch.no_grad()
 def poem_nll(
-    generator: Generator, ids: Tensor, conditions: Conditions, samples: int, noise_source: torch.Generator
+    generator: Generator,
+    ids: Tensor,
+    conditions: Conditions,
+    samples: int,
+    noise_source: torch.Generator,
+    masks: Tensor | None = None,
 ) -> Tensor:
-    """[B] −log p(poem), nats: an upper bound by importance samples from the encoder."""
+    """[B] −log p(poem), nats: an upper bound by importance samples from the encoder.
+
+    Args:
+        generator: The model, in evaluation mode.
+        ids: [B, T] the poems.
+        conditions: What is told of them.
+        samples: How many; the more, the tighter the bound.
+        noise_source: Draws z.
+        masks: [B, T, V] which characters may stand where; all, if left out.
+    """
     mean, log_variance = generator.encode(ids)
     weights: list[Tensor] = []
     for _ in range(samples):
         epsilon = torch.randn(mean.shape, generator=noise_source).to(mean.device)
         noise = mean + epsilon * (0.5 * log_variance).exp()
-        nll = sequence_nll(generator(ids, conditions, noise), ids).sum(1)
+        logits = generator(ids, conditions, noise)
+        if masks is not None:
+            logits = logits.masked_fill(~masks, -torch.inf)
+        nll = sequence_nll(logits, ids).sum(1)
         weights.append(gaussian_log_ratio(noise, mean, log_variance) - nll)
     return -importance_bound(torch.stack(weights))

@@ -19,6 +19,7 @@ POETGEN_LAYERS = (
     {"adapter"},
     {"poet"},
     {"training"},
+    {"evaluation"},
     {"__main__"},
 )
 WITHOUT_TORCH = {name for layer in POETGEN_LAYERS[:5] for name in layer} | {"__main__", "prepare"}

@@ -3,7 +3,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poetgen.metrics import NgramModel, auc, distinct_pairs
+from poetgen.metrics import (
+    NgramModel,
+    auc,
+    bleu2,
+    distinct_pairs,
+    edit_distance,
+    frechet_distance,
+    interval,
+    ms_jaccard,
+    rank_correlation,
+)
 
 
 def test_auc_by_hand() -> None:
@@ -49,3 +59,65 @@ def test_probabilities_sum_to_one(order: int, history: list[int]) -> None:
     )
     poems = np.array([[*history, last] for last in range(6)], np.int32)
     assert np.exp(model.log_probs(poems)[:, 2]).sum() == pytest.approx(1)
+
+
+def test_an_interval_holds_the_mean_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    held = 0
+    for _ in range(200):
+        drawn = rng.standard_normal(50)
+        low, high = interval(lambda rows, drawn=drawn: float(drawn[rows].mean()), 50, rng)  # type: ignore[misc]
+        held += low <= 0 <= high
+    assert 180 <= held <= 199
+
+
+def test_an_interval_of_distinct_kinds_is_not_shifted_by_poems_drawn_twice() -> None:
+    kinds = np.arange(100)
+    low, high = interval(lambda rows: len(set(kinds[rows])) / len(rows), 100, np.random.default_rng(0))
+    assert low <= 1 <= high
+
+
+def test_rank_correlation_by_hand() -> None:
+    assert rank_correlation([1, 2, 3], [10, 20, 90]) == pytest.approx(1)
+    assert rank_correlation([1, 2, 3], [3, 2, 1]) == pytest.approx(-1)
+    # ranks 1, 2.5, 2.5, 4 against 1, 2, 3, 4
+    assert rank_correlation([0, 5, 5, 6], [1, 2, 3, 4]) == pytest.approx(4.5 / np.sqrt(4.5 * 5))
+    with pytest.raises(ValueError, match="constant"):
+        rank_correlation([1, 1], [1, 2])
+
+
+def test_edit_distance_by_hand() -> None:
+    assert edit_distance([1, 2, 3], [1, 2, 3]) == 0
+    assert edit_distance([1, 2, 3], [2, 3]) == 1
+    assert edit_distance([1, 2, 3, 4], [1, 9, 4]) == 2
+    assert edit_distance([], [1, 2]) == 2
+
+
+@given(*[st.lists(st.integers(0, 3), max_size=8)] * 3)
+def test_edit_distance_is_a_distance(first: list[int], second: list[int], third: list[int]) -> None:
+    assert edit_distance(first, second) == edit_distance(second, first)
+    assert edit_distance(first, third) <= edit_distance(first, second) + edit_distance(second, third)
+
+
+def test_ms_jaccard_by_hand() -> None:
+    assert ms_jaccard([["甲乙丙"]], [["甲乙丙"]]) == pytest.approx(1)
+    assert ms_jaccard([["甲乙"]], [["丙丁"]], order=1) == 0
+    # characters: 甲 2 and 1, 乙 1 and 1, 丙 0 and 1: lesser 2, greater 4; pairs 甲甲, 甲乙 against 甲乙, 乙丙: 1 of 3
+    assert ms_jaccard([["甲甲乙"]], [["甲乙丙"]], order=2) == pytest.approx((2 / 4 * 1 / 3) ** 0.5)
+
+
+def test_frechet_distance_by_hand() -> None:
+    rng = np.random.default_rng(0)
+    sample = rng.standard_normal((500, 3))
+    assert frechet_distance(sample, sample) == pytest.approx(0, abs=1e-9)
+    assert frechet_distance(sample, sample + np.array([3, 4, 0])) == pytest.approx(25)
+    # in one dimension: the squared difference of means plus that of deviations
+    line = sample[:, :1]
+    assert frechet_distance(line, 2 * line) == pytest.approx(line.mean() ** 2 + line.std(ddof=1) ** 2)
+
+
+def test_bleu2_by_hand() -> None:
+    assert bleu2([["甲乙丙"]], [["甲乙丙"]]) == pytest.approx(1)
+    assert bleu2([["甲乙"]], [["丙丁"]]) == 0
+    # 甲 is in the references once at most: 2 of 3 characters, 1 of 2 pairs
+    assert bleu2([["甲甲乙"]], [["甲乙"], ["丁甲"]]) == pytest.approx((2 / 3 * 1 / 2) ** 0.5)

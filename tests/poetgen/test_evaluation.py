@@ -1,0 +1,176 @@
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from poetgen.__main__ import main
+from poetgen.dataset import Dataset
+from poetgen.evaluation import figures, plots
+from poetgen.evaluation.classifiers import two_sample
+from poetgen.evaluation.evaluate import PRESETS, STEPS
+from poetgen.evaluation.figures import Corpus
+from poetgen.evaluation.masked import masked_nats
+from poetgen.evaluation.referee import PRESETS as REFEREES
+from poetgen.evaluation.referee import Referee, load_referee, train_referee
+from poetgen.evaluation.samples import Poems, bigram_chain, common_themes, peoples, random_characters, written
+from poetgen.evaluation.themes import GUESSED_THEMES, ThemeGuesser, titled, touches_theme
+from poetgen.poem import FORMS, PoemRequest
+from poetgen.poet import Poet
+from poetgen.training.pretrain import validation_nll
+from poetgen.training.run import Run
+from poetgen.vocabulary import UNKNOWN_ID, Vocabulary
+
+QIJUE = FORMS["qijue"]
+
+
+@pytest.fixture(scope="module")
+def referee(prepared: Path, dataset: Dataset) -> Referee:
+    run = Run(prepared / "referee", "referee", resume=False, max_steps=60)
+    train_referee(dataset, run, REFEREES["tiny"], minutes=60, quiet=True)
+    return load_referee(Run(prepared / "referee", "referee", resume=True), dataset)
+
+
+def poems(*rows: list[int], length: int = 2, name: str = "wujue") -> Poems:
+    """Poems of no real form: lines of `length`, as figures see them."""
+    ids = np.array(rows, np.int32)
+    form = type(QIJUE)(name, name, (length,) * (ids.shape[1] // length))
+    return Poems(form, ids, ("",) * len(rows))
+
+
+def test_the_worst_line_and_what_is_broken_by_hand() -> None:
+    nats = np.array([[1.0, 3.0, 5.0, 5.0], [9.0, 9.0, 0.0, 0.0]])
+    assert figures.worst_lines(nats, 2).tolist() == [5, 9]
+    people = np.arange(1.0, 101.0)
+    assert figures.broken(people, people).mean() == pytest.approx(0.05)
+    assert figures.broken(np.array([95.0, 96.0]), people).tolist() == [0, 1]
+
+
+def test_distinct_pairs_by_hand() -> None:
+    # lines 5 6 7 | 5 6 8: pairs 56 67 56 68
+    assert figures.distinct_share(np.array([[5, 6, 7], [5, 6, 8]], np.int32)) == 3 / 4
+
+
+def test_a_repeat_is_a_character_in_two_lines() -> None:
+    found = figures.repeats(poems([5, 6, 7, 5], [5, 5, 6, 7], [5, 6, 7, 8]))
+    assert found.tolist() == [1, 0, 0]
+
+
+def test_parallel_couplets_are_more_alike_place_by_place() -> None:
+    vectors = np.eye(10, dtype=np.float32)[[0, 1, 2, 3, 4, 5, 4, 5, 6, 7, 6, 7]]
+    eight = [3, 3, 3, 3, 4, 5, 6, 7, 8, 9, 10, 11, 3, 3, 3, 3]
+    # Lines 3 and 4 are 4 5 / 6 7, which vectors 4 5 / 4 5 say are alike place by place; likewise lines 5 and 6.
+    assert figures.parallelism(poems(eight), vectors).tolist() == [1.0]
+    crossed = [3, 3, 3, 3, 4, 5, 7, 6, 8, 9, 11, 10, 3, 3, 3, 3]
+    assert figures.parallelism(poems(crossed), vectors).tolist() == [-1.0]
+
+
+def test_the_longest_run_in_common_with_the_corpus() -> None:
+    corpus = Corpus(np.array([[1, 2, 3, 4, 5, 6, 7], [9, 9, 9, 9, 9, 9, 9]], np.int32))
+    ours = poems([1, 2, 3, 4, 5, 6, 7, 8, 2, 3, 4, 8, 8, 8, 6, 5, 4, 3, 2, 1, 8], length=7)
+    assert corpus.longest_runs(ours).tolist() == [[7, 3, 1]]
+    hashed = poems([3, 1, 2, 3, 4, 5, 6], length=7)
+    assert corpus.longest_runs(hashed).tolist() == [[6]]
+
+
+def test_chance_and_chain_use_peoples_characters_and_pairs(dataset: Dataset) -> None:
+    data = dataset.train["qijue"]
+    chain = bigram_chain(data, 50, 0)
+    known = {tuple(pair) for line in data.ids.reshape(-1, 7).tolist() for pair in pairwise(line)}
+    pairs = [tuple(pair) for line in chain.lines.reshape(-1, 7).tolist() for pair in pairwise(line)]
+    assert sum(pair in known for pair in pairs) > 0.95 * len(pairs)
+    assert set(random_characters(data, 50, 0).ids.ravel().tolist()) <= set(data.ids.ravel().tolist())
+    assert (peoples(data, 50, 0).ids > UNKNOWN_ID).all()
+
+
+def test_a_sample_is_drawn_from_its_seed(poet: Poet) -> None:
+    asked = [PoemRequest(QIJUE, candidates=2)] * 3
+    first, again, other = (written(poet, asked, seed) for seed in (1, 1, 2))
+    assert first.ids.tolist() == again.ids.tolist() != other.ids.tolist()
+    assert len(common_themes()) == len(set(common_themes())) == 100
+
+
+def test_classifiers_tell_poor_poems_from_peoples_but_not_people_from_people(
+    dataset: Dataset, referee: Referee
+) -> None:
+    train, held_out = dataset.train["qijue"], dataset.validation["qijue"]
+    people = peoples(train, 400, 0).ids
+    unseen = np.concatenate([people[300:], held_out.ids[(held_out.ids > UNKNOWN_ID).all(axis=1)]])
+
+    def tell(ours: Poems | np.ndarray) -> dict[str, float]:
+        ids = ours.ids if isinstance(ours, Poems) else ours
+        judges = {"referee": lambda rows: referee.nats(rows, QIJUE).mean(axis=1)}
+        return two_sample(ids, people[:200], unseen, QIJUE, len(dataset.vocabulary), referee, judges, 0)
+
+    # A generated corpus has tones and rhymes, but no words: what is to be told must be plain to see.
+    poor = np.random.default_rng(0).choice(people[0], (300, QIJUE.num_chars)).astype(np.int32)
+    told = tell(poor)
+    assert set(told) == {"pairs, logistic", "CNN over couplets", "referee as classifier", "referee alone"}
+    assert min(value for name, value in told.items() if name != "referee alone") > 0.8
+    same = tell(people[200:300])
+    assert all(0.2 < value < 0.8 for value in same.values())
+
+
+def test_masks_make_peoples_poems_likelier(poet: Poet, dataset: Dataset) -> None:
+    data = dataset.validation["qijue"]
+    regulated = data.take((data.patterns > 0) & (data.ids > UNKNOWN_ID).all(axis=1))
+    free = validation_nll(poet.model.generator, {"qijue": regulated}, samples=4)["all"]
+    assert 0 < masked_nats(poet.model, regulated) < free
+
+
+def test_a_theme_is_guessed_from_the_characters_that_go_with_it() -> None:
+    vocabulary = Vocabulary("".join(GUESSED_THEMES) + "甲乙丙")
+    rows = []
+    for theme in GUESSED_THEMES:
+        own = vocabulary.encode(theme)[0]
+        rows += [([own, own, own, own] * 7, own)] * 3
+    from poetgen.dataset import FormData
+
+    count = len(rows)
+    data = FormData(
+        QIJUE,
+        np.array([ids for ids, _ in rows], np.int32),
+        np.array([[own, 0, 0, 0] for _, own in rows], np.int32),
+        *(np.zeros((count, 3), np.int32), np.zeros((count, 4, 2), np.int32)),
+        *(np.zeros(count, np.int32), np.zeros(count, np.int32)),
+    )
+    ids, themes = titled(data, vocabulary)
+    assert themes.tolist() == np.repeat(np.arange(20), 3).tolist()
+    assert ThemeGuesser({"qijue": data}, vocabulary).guess(ids).tolist() == themes.tolist()
+    vectors = np.eye(len(vocabulary), dtype=np.float32)
+    about_spring = Poems(QIJUE, ids[:1], ("春",))
+    assert touches_theme(about_spring, vectors, vocabulary).tolist() == [1]
+
+
+def test_evaluate_measures_everything_and_draws_it(
+    home: Path, prepared: Path, referee: Referee, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("POETGEN_HOME", str(home))
+    plots_folder = tmp_path / "plots"
+    words = ["evaluate", "--data", str(prepared), "--form", "wulv", "--preset", "tiny", "--json"]
+    assert main([*words, "--plots", str(plots_folder)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert set(found["sources"]) == {"people", "chance", "chain", "generator alone", "as it writes"}
+    ours = found["sources"]["as it writes"]
+    assert ours["regulated"][0] == 1
+    assert 0 <= ours["broken by referee"][0] <= 1
+    assert ours["parallelism"][1] <= ours["parallelism"][0] <= ours["parallelism"][2]
+    assert "broken by referee" not in found["sources"]["people"]
+    assert len(found["curve"]["as it writes"]) == len(PRESETS["tiny"].temperatures)
+    assert 1 <= found["noise"]["different of 10"] <= 10
+    assert len(STEPS) == len(set(STEPS))
+    assert {path.name for path in plots_folder.iterdir()} == {"fluency-wulv.png", "classifiers-wulv.png"}
+    assert plots.fluency({"": found["curve"]}).axes
+
+
+def test_evaluate_says_what_is_missing(
+    home: Path, tmp_path: Path, prepared: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POETGEN_HOME", str(home))
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / "dataset.safetensors").write_bytes((prepared / "dataset.safetensors").read_bytes())
+    assert main(["evaluate", "--data", str(bare)]) == 2
+    assert "Train one: poetgen referee" in capsys.readouterr().err
