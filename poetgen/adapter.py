@@ -1,7 +1,7 @@
 """An adapter: the small changes by which a voice differs from its base version.
 
-Knows no training and no votes. It holds the differences of a few vectors of generator and discriminator, some ten
-kilobytes in all, so that few votes move few numbers and a thousand voices fit on a disk.
+Knows no training and no votes. It holds the differences of a few vectors of generator, discriminator and
+planner, some thirty kilobytes in all, so that few votes move few numbers and a thousand voices fit on a disk.
 """
 
 import copy
@@ -28,21 +28,24 @@ class Adapter:
     Attributes:
         generator: Name of a parameter of the generator -> what is added to it.
         discriminator: The same of the discriminator.
+        char_gains: [V] by how many nats each character makes a keyword of the plan likelier.
     """
 
     generator: Mapping[str, Tensor]
     discriminator: Mapping[str, Tensor]
+    char_gains: Tensor
 
     def applied(self, model: Model) -> Model:
         """A model with the changes, in evaluation mode; all that is not changed is shared with `model`.
 
         Raises:
-            AttributeError, RuntimeError: The changes are those of another model.
+            AttributeError, IndexError, RuntimeError: The changes are those of another model.
         """
         return replace(
             model,
             generator=_changed(model.generator, self.generator),
             discriminator=_changed(model.discriminator, self.discriminator),
+            planner=model.planner.leaning(self.char_gains.numpy()),
         )
 
 
@@ -73,6 +76,7 @@ def save_adapter(adapter: Adapter, folder: Path, said: Mapping[str, object]) -> 
     """
     tensors = {f"generator.{name}": change.half().contiguous() for name, change in adapter.generator.items()}
     tensors |= {f"discriminator.{name}": change.half().contiguous() for name, change in adapter.discriminator.items()}
+    tensors["planner.char_gains"] = adapter.char_gains.half().contiguous()
     return write_version(folder, tensors, said)
 
 
@@ -88,10 +92,12 @@ def load_version(registry: Registry, name: str) -> tuple[str, Model]:
     if record["base"] is None:
         return full, model
     tensors = {key: value.float() for key, value in load_tensors(folder, record["weights_sha256"]).items()}
-    adapter = Adapter(_under("generator.", tensors), _under("discriminator.", tensors))
+    # Voices of the first editions leave the plan as it is.
+    gains = tensors.get("planner.char_gains", torch.zeros(len(model.planner.vectors)))
+    adapter = Adapter(_under("generator.", tensors), _under("discriminator.", tensors), gains)
     try:
         return str(record["version"]), adapter.applied(model)
-    except (AttributeError, RuntimeError) as error:
+    except (AttributeError, IndexError, RuntimeError) as error:
         raise CheckpointError(f"The version in {folder} is damaged ({error}). Fit the voice anew.") from None
 
 

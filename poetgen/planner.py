@@ -171,7 +171,20 @@ class Planner:
         self._units[PAD_ID] = 0
         self._keyword_units = self._units[keywords].sum(axis=1)
         self._keyword_units /= np.maximum(np.linalg.norm(self._keyword_units, axis=1, keepdims=True), 1e-6)
-        self._log_counts = np.log(np.maximum(counts, 1)).astype(np.float64)
+        self._log_counts = np.log(np.maximum(counts, 1e-9)).astype(np.float64)
+
+    def leaning(self, char_gains: Vectors) -> "Planner":
+        """A planner that draws each keyword as much likelier as its characters' gains ([V], nats) say together."""
+        gains = char_gains.astype(np.float64)
+        gains[PAD_ID] = 0
+        counts = self.counts * np.exp(gains[self.keywords].sum(axis=1))
+        return Planner(self.vectors, self.keywords, counts.astype(np.float32), self.char_counts)
+
+    def divergence(self, other: "Planner") -> float:
+        """KL(other ‖ self), nats, of the keywords that each draws first where there is no theme; ≥ 0."""
+        own, others = (counts.astype(np.float64) / counts.sum() for counts in (self.counts, other.counts))
+        known = others > 0
+        return float((others[known] * np.log(others[known] / own[known])).sum())
 
     def draw(self, themes: Sequence[Sequence[int]], uniforms: npt.NDArray[np.float64]) -> Ids:
         """[B, L, 2] a keyword for each line of each poem, none twice in a poem.

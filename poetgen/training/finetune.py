@@ -9,7 +9,8 @@ near where it was by KL. Two things differ, for there are only some hundred vote
 - The generator follows in closed form. The change of the verdict is a sum over the poem's characters; of all
   distributions at a place, p(c) exp(strength x change(c)) raises it most for its KL from p (the Gibbs variational
   principle). So the change is added to the output's bias, as strongly as the KL allowed permits. What it leaves out:
-  it does not plan ahead, as a generator trained step by step could learn to.
+  it does not plan ahead, as a generator trained step by step could learn to. But the plan is drawn apart, and it says
+  what a poem is about: the planner's keywords follow the change in the same way, under a KL of their own.
 """
 
 import tempfile
@@ -47,6 +48,7 @@ class FinetuneConfig:
         prior: How strongly the change is drawn to zero: nats, over all votes, at a length of one (a normal prior).
         stand_ins: How many poems of the base stand in.
         most_lost: The KL to the base that is allowed, as a share of the base's nats per character.
+        most_replanned: The KL to the base's keywords that is allowed, in nats a keyword.
         measured_poems: How many poems the gate draws of each.
     """
 
@@ -54,6 +56,7 @@ class FinetuneConfig:
     prior: float = 2.0
     stand_ins: int = 192
     most_lost: float = 0.01
+    most_replanned: float = 0.5
     measured_poems: int = 160
 
 
@@ -84,8 +87,6 @@ class StandIns:
 
     def __init__(self, model: Model, poems: Sequence[RatedPoem], count: int, seed: int) -> None:
         self.model = model
-        self._constraints = constraints_of(model)
-        self._drafter = drafter_of(model, self._constraints)
         self._asked = [(poem.form, "".join(char for char in poem.theme if char in model.vocabulary)) for poem in poems]
         self._seed = seed
         self.samples = self.draw(model, count)
@@ -96,6 +97,8 @@ class StandIns:
 
     def draw(self, model: Model, count: int) -> list[Sample]:
         """Poems of the base or of a voice, of the forms that were rated; half of them on a theme that was."""
+        constraints = constraints_of(model)
+        drafter = drafter_of(model, constraints)
         rng = np.random.default_rng(self._seed)
         picked = [self._asked[int(number)] for number in rng.integers(0, len(self._asked), count)]
         requests = [PoemRequest(form, theme=theme if rng.random() < 0.5 else "") for form, theme in picked]
@@ -105,8 +108,8 @@ class StandIns:
             rows = [number for number, request in enumerate(requests) if request.form == form]
             for start in range(0, len(rows), 64):
                 chunk = rows[start : start + 64]
-                drafts = self._drafter.drafts([requests[row] for row in chunk], [seeds[row] for row in chunk])
-                samples.append(sample(model.generator, self._constraints, drafts))
+                drafts = drafter.drafts([requests[row] for row in chunk], [seeds[row] for row in chunk])
+                samples.append(sample(model.generator, constraints, drafts))
         return samples
 
     def described(self) -> Tensor:
@@ -163,10 +166,30 @@ def _with_one(rows: Tensor) -> Tensor:
     return torch.cat([rows, torch.ones(len(rows), 1)], dim=1)
 
 
-def adapter_of(model: Model, change: Tensor, strength: float) -> Adapter:
-    """The voice's change: to the discriminator as learned, to the generator as strong as said."""
+@dataclass(frozen=True, slots=True)
+class Strength:
+    """How strongly generator and planner follow the change of the verdict.
+
+    Attributes:
+        generator: Factor of a character's gain, in nats of its logit.
+        planner: Factor of the same, in nats of a keyword's.
+    """
+
+    generator: float
+    planner: float
+
+    def __mul__(self, share: float) -> "Strength":
+        return Strength(share * self.generator, share * self.planner)
+
+
+def adapter_of(model: Model, change: Tensor, strength: Strength) -> Adapter:
+    """The voice's change: to the discriminator as learned, to generator and planner as strong as said."""
     gains = model.discriminator.table @ change[:-1]
-    return Adapter({"output_bias": strength * gains}, {"chars.weight": change[None, :-1], "logit.bias": change[-1:]})
+    return Adapter(
+        {"output_bias": strength.generator * gains},
+        {"chars.weight": change[None, :-1], "logit.bias": change[-1:]},
+        strength.planner * gains,
+    )
 
 
 @torch.no_grad()
@@ -182,14 +205,27 @@ def share_lost(voice: Model, stand_ins: StandIns) -> float:
     return lost / total
 
 
-def strongest(model: Model, change: Tensor, stand_ins: StandIns, most_lost: float) -> float:
-    """How strongly the generator may follow a change before it loses more than `most_lost`."""
+def strongest(model: Model, change: Tensor, stand_ins: StandIns, config: FinetuneConfig) -> Strength:
+    """How strongly generator and planner may follow a change before they are further from the base than allowed."""
+
+    def lost(strength: float) -> float:
+        return share_lost(adapter_of(model, change, Strength(strength, 0)).applied(model), stand_ins)
+
+    def replanned(strength: float) -> float:
+        leaning = adapter_of(model, change, Strength(0, strength)).char_gains.numpy()
+        return model.planner.divergence(model.planner.leaning(leaning))
+
+    return Strength(_largest(lost, config.most_lost), _largest(replanned, config.most_replanned))
+
+
+def _largest(cost: Callable[[float], float], most: float) -> float:
+    """The largest number, 64 at most, whose cost, which rises with it, is at most `most`."""
     low, high = 0.0, 1.0
-    while share_lost(adapter_of(model, change, high).applied(model), stand_ins) < most_lost and high < 64:
+    while high < 64 and cost(high) < most:
         low, high = high, 2 * high
     for _ in range(6):
         middle = (low + high) / 2
-        if share_lost(adapter_of(model, change, middle).applied(model), stand_ins) <= most_lost:
+        if cost(middle) <= most:
             low = middle
         else:
             high = middle
@@ -236,20 +272,20 @@ def finetune(
             learned = learn_votes(rated, up, down, stand_ins, config)
             held_out[:, fold] = (rated @ learned[:-1]).numpy()
         progress("discriminator", (fold + 1) / num_folds, None)
-    allowed = strongest(model, change, stand_ins, config.most_lost)
+    allowed = strongest(model, change, stand_ins, config)
     path = []
     num_steps = 6
     for number in range(num_steps):
-        strength = allowed * number / (num_steps - 1)
+        strength = allowed * (number / (num_steps - 1))
         changed = adapter_of(model, change, strength).applied(model)
         drawn = stand_ins.draw(changed, config.stand_ins // 2)
         reward = float(torch.cat([describe(model, item.ids) for item in drawn]).matmul(change[:-1]).mean())
-        path.append((strength, reward, share_lost(changed, stand_ins)))
+        path.append((strength.generator, reward, share_lost(changed, stand_ins)))
         progress("generator", (number + 1) / num_steps, reward)
     reward = path[-1][1]
     progress("gate", 0.0, reward)
     for tried, share in enumerate(_SHARES_TRIED):
-        adapter = adapter_of(model, change, share * allowed)
+        adapter = adapter_of(model, change, allowed * share)
         candidate = adapter.applied(model)
         verdict = judge(
             model,
@@ -271,7 +307,7 @@ def finetune(
         "verdict": "promoted" if verdict.passed else "refused",
         "votes_sha256": ratings.sha256,
         "figures": {"before": verdict.before, "after": verdict.after},
-        "recipe": {"finetune": asdict(config), "seed": seed, "strength": share * allowed},
+        "recipe": {"finetune": asdict(config), "seed": seed, "strength": asdict(allowed * share)},
     }
     with tempfile.TemporaryDirectory() as folder:
         save_adapter(adapter, Path(folder), said)

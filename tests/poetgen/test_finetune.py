@@ -110,28 +110,30 @@ def test_votes_without_a_taste_are_refused_and_never_heard(registry: Registry, p
 
 
 def test_a_change_shares_what_it_does_not_change(poet: Poet) -> None:
-    changed = Adapter({"output_bias": torch.ones_like(poet.model.generator.output_bias)}, {}).applied(poet.model)
+    none = torch.zeros(len(poet.model.vocabulary))
+    changed = Adapter({"output_bias": torch.ones_like(poet.model.generator.output_bias)}, {}, none).applied(poet.model)
     assert changed.generator.embedding.weight is poet.model.generator.embedding.weight
     assert changed.generator.lstm.weight_hh_l0 is poet.model.generator.lstm.weight_hh_l0
     assert torch.equal(changed.generator.output_bias, poet.model.generator.output_bias + 1)
     assert not torch.equal(changed.generator.output_bias, poet.model.generator.output_bias)
 
 
-def test_the_generator_follows_no_further_than_it_may(poet: Poet, ratings: Ratings) -> None:
+def test_generator_and_planner_follow_no_further_than_it_may(poet: Poet, ratings: Ratings) -> None:
     stand_ins = StandIns(poet.model, ratings.poems, 32, seed=0)
     change = torch.randn(poet.model.discriminator.table.shape[1] + 1, generator=torch.Generator().manual_seed(1))
     assert share_lost(poet.model, stand_ins) == 0
     for most in (0.01, 0.1):
-        strength = strongest(poet.model, change, stand_ins, most)
-        lost = share_lost(adapter_of(poet.model, change, strength).applied(poet.model), stand_ins)
-        assert 0.5 * most < lost <= most
+        config = FinetuneConfig(most_lost=most, most_replanned=10 * most)
+        voice = adapter_of(poet.model, change, strongest(poet.model, change, stand_ins, config)).applied(poet.model)
+        assert 0.5 * most < share_lost(voice, stand_ins) <= most
+        assert 5 * most < poet.model.planner.divergence(voice.planner) <= 10 * most
 
 
 def ruined(model: Model) -> Model:
     """A candidate that writes one character wherever it may."""
     change = torch.zeros_like(model.generator.output_bias)
     change[3:8] = 30
-    return Adapter({"output_bias": change}, {}).applied(model)
+    return Adapter({"output_bias": change}, {}, torch.zeros(len(change))).applied(model)
 
 
 def test_the_gate_says_what_was_lost(poet: Poet, ratings: Ratings) -> None:

@@ -82,3 +82,22 @@ def test_a_plan_does_not_hang_on_its_batch(vectors: planner.Vectors) -> None:
     for row, theme in enumerate(themes):
         alone = words_of(vectors).draw([theme], uniforms[row : row + 1])
         assert alone[0].tolist() == together[row].tolist()
+
+
+def test_a_leaning_planner_draws_what_is_liked_more_often(vectors: planner.Vectors) -> None:
+    plain = words_of(vectors)
+    liked = CIRCLES[1][0]
+    gains = np.zeros(len(vectors), np.float32)
+    gains[liked] = 2.0
+    gains[PAD_ID] = 9.0  # the missing second character of a word says nothing
+    leaning = plain.leaning(gains)
+    shares = [of.counts / of.counts.sum() for of in (plain, leaning)]
+    place = plain.keywords[:, 0].tolist().index(liked)
+    others = np.arange(len(plain.keywords)) != place
+    assert np.allclose(leaning.counts[others], plain.counts[others])
+    assert shares[1][place] / shares[1][others][0] == pytest.approx(np.exp(2) * shares[0][place] / shares[0][others][0])
+    uniforms = np.random.default_rng(4).random((400, 1))
+    drawn = [int((of.draw([[]] * 400, uniforms)[:, 0, 0] == liked).sum()) for of in (plain, leaning)]
+    assert drawn[1] > 3 * drawn[0]
+    assert plain.divergence(plain) == 0
+    assert plain.divergence(leaning) == pytest.approx(float((shares[1] * np.log(shares[1] / shares[0])).sum()))
