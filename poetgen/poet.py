@@ -177,7 +177,7 @@ class Poet:
             for start in range(0, len(pairs), MAX_ROWS):
                 chunk = pairs[start : start + MAX_ROWS]
                 drafts = self._drafter.drafts([requests[number] for number, _ in chunk], [seed for _, seed in chunk])
-                for (number, _), result in zip(chunk, self._write(drafts, [seed for _, seed in chunk]), strict=True):
+                for number, result in self._write(drafts, chunk):
                     written[number].append(result)
                 if progress:
                     progress(len(chunk))
@@ -187,11 +187,20 @@ class Poet:
         ]
 
     @torch.no_grad()
-    def _write(self, drafts: Sequence[Draft], seeds: Sequence[int]) -> list[_Written]:
-        drawn = sample(self.model.generator, self._constraints, drafts)
+    def _write(self, drafts: Sequence[Draft], asked: Sequence[tuple[int, int]]) -> list[tuple[int, _Written]]:
+        """(number of the request, candidate) of the drafts that were written to the end.
+
+        Args:
+            drafts: Of one form.
+            asked: (number of the request, seed) of each.
+        """
+        drawn = sample(self.model.generator, self._constraints, drafts, groups=[number for number, _ in asked])
         logits = self.model.discriminator(drawn.ids, drafts[0].form, drawn.conditions.themes)
-        rows = zip(seeds, drafts, drawn.ids.tolist(), drawn.log_probs.tolist(), logits.tolist(), strict=True)
-        return [_Written(*row) for row in rows]
+        columns = (drawn.rows, drawn.ids, drawn.log_probs, logits)
+        return [
+            (asked[row][0], _Written(asked[row][1], drafts[row], ids, log_prob, realness))
+            for row, ids, log_prob, realness in zip(*(column.tolist() for column in columns), strict=True)
+        ]
 
     def score(
         self, poems: Sequence[Poem], *, progress: Callable[[int], None] | None = None

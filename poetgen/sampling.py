@@ -23,6 +23,8 @@ from poetgen.vocabulary import START_ID, UNKNOWN_ID, Vocabulary
 # Matrix products give a row the same bits in any batch of at least four rows; smaller ones take another path.
 _MIN_ROWS = 8
 MAX_ROWS = 256
+# Of each group of candidates so many are written to the end, at least.
+_LEAST_KEPT = 8
 # Five rhymes at most in eight lines, none twice, and one to spare.
 MIN_RHYME_CHARS = 6
 
@@ -59,6 +61,7 @@ class Sample:
     """Poems that the generator drew.
 
     Attributes:
+        rows: [B] which of the drafts they are, in order.
         ids: [B, T] the characters.
         log_probs: [B] mean log p of a character, nats, under the generator itself: no mask, no temperature.
         conditions: What they were to be.
@@ -66,6 +69,7 @@ class Sample:
         masks: [B, T, V] which characters were allowed where; only if asked for.
     """
 
+    rows: Tensor
     ids: Tensor
     log_probs: Tensor
     conditions: Conditions
@@ -148,19 +152,28 @@ def conditions_of_drafts(drafts: Sequence[Draft], device: torch.device) -> Condi
 
 @torch.no_grad()
 def sample(
-    generator: Generator, constraints: Constraints, drafts: Sequence[Draft], *, keep_masks: bool = False
+    generator: Generator,
+    constraints: Constraints,
+    drafts: Sequence[Draft],
+    *,
+    groups: Sequence[int] | None = None,
+    keep_masks: bool = False,
 ) -> Sample:
-    """Draw one poem for each draft.
+    """Draw one poem for each draft, or for the likelier ones of each group.
 
     Args:
         generator: The model, in evaluation mode for inference.
         constraints: Made for its vocabulary.
         drafts: At most `MAX_ROWS`, all of one form.
-        keep_masks: Return the masks, to train under them.
+        groups: Which drafts compete, equal numbers for those that do. After each couplet the less likely half of a
+            group is given up, down to eight: what begins badly is not chosen in the end, and need not be written.
+        keep_masks: Return the masks, to train under them; not together with groups.
     """
     count = len(drafts)
     if not 0 < count <= MAX_ROWS or len({draft.form.name for draft in drafts}) != 1:
         raise ValueError(f"sample needs 1 to {MAX_ROWS} drafts of one form")
+    if groups is not None and keep_masks:
+        raise ValueError("sample keeps masks of whole batches only")
     drafts = [*drafts, *[drafts[-1]] * (_MIN_ROWS - count)]
     device = generator.device
     form = drafts[0].form
@@ -168,12 +181,19 @@ def sample(
     noise = torch.from_numpy(np.stack([draft.noise for draft in drafts])).float().to(device)
     decoder = _Decoder(generator, constraints, conditions, noise, drafts)
     masks = []
+    rows = torch.arange(len(drafts), device=device)
     for line in range(form.num_lines):
+        if groups is not None and line and line % 2 == 0 and len(rows) > _MIN_ROWS:
+            kept = _better_halves(decoder.log_probs, [groups[row] for row in rows.tolist()])
+            decoder.keep(kept)
+            rows, conditions, noise = rows[kept], conditions.take(kept), noise[kept]
         for position in range(form.line_lengths[line]):
             mask = decoder.step(line, position)
             if keep_masks:
                 masks.append(mask[:count])
+    count = min(count, len(rows))
     return Sample(
+        rows[:count],
         decoder.ids[:count],
         decoder.log_probs[:count] / form.num_chars,
         conditions.take(slice(count)),
@@ -182,8 +202,31 @@ def sample(
     )
 
 
+def _better_halves(log_probs: Tensor, groups: Sequence[int]) -> Tensor:
+    """The places of each group's likelier half, `_LEAST_KEPT` at least, in order.
+
+    Args:
+        log_probs: [B] so far.
+        groups: B of them.
+    """
+    members: dict[int, list[int]] = {}
+    for place, group in enumerate(groups):
+        members.setdefault(group, []).append(place)
+    scores = log_probs.tolist()
+    kept: list[int] = []
+    for places in members.values():
+        ranked = sorted(places, key=lambda place: -scores[place])
+        kept += ranked[: max(len(places) // 2, _LEAST_KEPT)]
+    return torch.tensor(sorted(kept), device=log_probs.device)
+
+
 class _Decoder:
-    """The state of a batch half written."""
+    """The state of a batch half written; all that is told per poem can be narrowed to some of them."""
+
+    _PER_POEM = (
+        "_context", "_codes", "_rhymes", "_rhyming", "_uniforms", "_temperatures", "_forced", "_alive", "_used_rhymes",
+        "_used", "ids", "log_probs",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -222,6 +265,14 @@ class _Decoder:
             self._used[self._rows[known], self._forced[known, place]] = True
         self.ids = torch.zeros(batch, num_chars, dtype=torch.long, device=device)
         self.log_probs = torch.zeros(batch, device=device)
+
+    def keep(self, places: Tensor) -> None:
+        """Go on with the poems at these places only."""
+        for name in self._PER_POEM:
+            setattr(self, name, getattr(self, name)[places])
+        hidden, cell = self._state
+        self._state = hidden[places], cell[places]
+        self._rows = torch.arange(len(places), device=places.device)
 
     @staticmethod
     def _is_rhyming(form: Form, drafts: Sequence[Draft]) -> Tensor:

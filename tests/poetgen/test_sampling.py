@@ -121,3 +121,44 @@ def test_only_sure_characters_stand_where_the_form_constrains(poet: Poet, constr
     assert not constraints.tones[:, :3].any()
     assert np.isfinite(len(constraints.usable_rhymes(2)))
     assert constraints.usable_rhymes(10**6) == ()
+
+
+def test_the_less_likely_half_of_each_group_is_given_up(
+    drafter: Drafter, generator: Generator, constraints: Constraints
+) -> None:
+    drafts = drafts_for(drafter, "wulv", range(52))
+    groups = [0] * 40 + [1] * 12
+    whole = sample(generator, constraints, drafts)
+    kept = sample(generator, constraints, drafts, groups=groups)
+    # 40 -> 20 -> 10 -> 8 and 12 -> 8 -> 8 -> 8
+    assert [sum(groups[row] == group for row in kept.rows.tolist()) for group in (0, 1)] == [8, 8]
+    assert torch.equal(kept.ids, whole.ids[kept.rows])
+    assert torch.equal(kept.log_probs, whole.log_probs[kept.rows])
+    assert whole.rows.tolist() == list(range(52))
+    # Those given up were mostly not going to be chosen.
+    assert kept.log_probs.max() >= whole.log_probs[:40].quantile(0.9)
+
+
+def test_few_candidates_are_all_written(drafter: Drafter, generator: Generator, constraints: Constraints) -> None:
+    kept = sample(generator, constraints, drafts_for(drafter, "qijue", range(8)), groups=[0, 1] * 4)
+    assert kept.rows.tolist() == list(range(8))
+    with pytest.raises(ValueError, match="whole batches"):
+        sample(generator, constraints, drafts_for(drafter, "qijue", range(8)), groups=[0] * 8, keep_masks=True)
+
+
+def test_log_probs_are_those_of_the_generator(drafter: Drafter, generator: Generator, constraints: Constraints) -> None:
+    drawn = sample(generator, constraints, drafts_for(drafter, "qijue", range(9), temperature=0.4))
+    with torch.no_grad():
+        nll = sequence_nll(generator(drawn.ids, drawn.conditions, drawn.noise), drawn.ids)
+    assert torch.allclose(drawn.log_probs, -nll.mean(dim=1), atol=1e-4)
+
+
+def test_lifted_characters_are_rarer(poet: Poet, drafter: Drafter, generator: Generator) -> None:
+    drafts = drafts_for(drafter, "qijue", range(60))
+    model = poet.model
+    counts = torch.from_numpy(model.planner.char_counts)
+    common = []
+    for lift in (0.0, 0.5, 1.0):
+        lifting = Constraints(model.vocabulary, model.phonology, model.planner, lift=lift)
+        common.append(float(counts[sample(generator, lifting, drafts).ids].log().mean()))
+    assert common[0] > common[1] > common[2]
