@@ -7,7 +7,7 @@ import pytest
 
 from poetgen.__main__ import main
 from poetgen.dataset import Dataset
-from poetgen.evaluation import figures, plots
+from poetgen.evaluation import figures, page, plots
 from poetgen.evaluation.classifiers import two_sample
 from poetgen.evaluation.evaluate import PRESETS, STEPS
 from poetgen.evaluation.figures import Corpus
@@ -174,3 +174,32 @@ def test_evaluate_says_what_is_missing(
     (bare / "dataset.safetensors").write_bytes((prepared / "dataset.safetensors").read_bytes())
     assert main(["evaluate", "--data", str(bare)]) == 2
     assert "Train one: poetgen referee" in capsys.readouterr().err
+
+
+def test_the_page_tells_whose_poems_they_are_only_in_its_key(
+    home: Path, prepared: Path, referee: Referee, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("POETGEN_HOME", str(home))
+    monkeypatch.setattr(page, "_THEMES", ("",))
+    poet = Poet.load(home)
+    for form in FORMS:
+        assert main(["evaluate", "--data", str(prepared), "--form", form, "--preset", "tiny", "--json"]) == 0
+        (tmp_path / f"{poet.version}-{form}.json").write_text(capsys.readouterr().out, encoding="utf-8")
+    page.write_page([poet.version], prepared, tmp_path, tmp_path / "docs")
+    text = (tmp_path / "docs" / "quality.md").read_text(encoding="utf-8")
+    poems, _, key = text.partition("### Key")
+    assert "seed" not in poems.partition("## Whose is it?")[2]
+    assert key.count("ours:") == 4
+    assert key.count("a person's") == 20
+    for item in key.split("; "):
+        if "ours" in item:
+            number, form, seed = item.split()[0], item.split()[2].rstrip(","), int(item.split()[-1])
+            [again] = poet.compose([PoemRequest(FORMS[form], seed=seed)])
+            [shown] = [line for line in poems.splitlines() if line.startswith(f"{number}. ")]
+            assert again.poem.lines[0] in shown
+    assert {path.name for path in (tmp_path / "docs" / "images").iterdir()} == {
+        f"{kind}-{form}.png" for kind in ("fluency", "classifiers") for form in FORMS
+    }
+    with pytest.raises(FileNotFoundError):
+        page.write_page(["none"], prepared, tmp_path, tmp_path / "docs")

@@ -1,0 +1,209 @@
+"""Writes docs/quality.md from what `evaluate` found: tables, pictures, and unpicked poems shuffled with people's.
+
+python -m poetgen.evaluation.page --data DATA --found FOLDER --out DOCS VERSION [OTHER_VERSION ...]
+"""
+
+import argparse
+import json
+import os
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from poetgen import files
+from poetgen.dataset import Dataset, load_dataset
+from poetgen.evaluation import plots, tables
+from poetgen.evaluation.samples import peoples
+from poetgen.poem import FORMS, PoemRequest, punctuated
+from poetgen.poet import Poet
+
+_SHOWN = 5  # poems of each kind and form
+_THEMES = ("秋夜", "春江", "邊塞", "送別", "梅花")
+# What issue and readers ask of the release: (figure, how to find it, what it must be).
+_ASKED: tuple[tuple[str, tuple[str, ...], str], ...] = (
+    ("nats a character, nothing told", ("nats per character", "unmasked, nothing told"), "≤ 5.10"),
+    ("distinct pairs, of people's", ("sources", "as it writes", "distinct pairs, of people's"), "≥ .92"),
+    ("broken poems, by the referee (people's: .05)", ("sources", "as it writes", "broken by referee"), "≤ .06, .08"),
+    ("two-sample AUC, best classifier", ("sources", "as it writes", "AUC, best"), "≤ .65"),
+    ("the same, generator alone", ("sources", "generator alone", "AUC, best"), ""),
+    ("the same, people against people", ("sources", "people", "AUC, best"), ".50"),
+    ("poems with a character in two lines", ("sources", "as it writes", "poems with a character in two lines"), ""),
+    ("the same, people's", ("sources", "people", "poems with a character in two lines"), ""),
+    ("reverse nats, above people's", ("sources", "as it writes", "reverse nats, above people's"), "≤ .12"),
+    ("lines copied", ("sources", "as it writes", "lines copied"), "≤ people's"),
+    ("the same, people's", ("sources", "people", "lines copied"), ""),
+    ("form, rhyme and tone, by our checker", ("sources", "as it writes", "regulated"), "1"),
+    ("theme guessed among 20", ("theme", "guessed among 20"), "≥ .60"),
+    ("the same, people's titled poems", ("theme", "guessed among 20, people's titled poems"), ""),
+    ("z: different poems of 100", ("noise", "different of 100"), "≥ 95"),
+    ("z: nats lost with another's", ("noise", "nats lost with another's z"), "≥ 0.10"),
+    ("z: rank correlation of way and distance", ("noise", "rank correlation of way and distance"), "≥ 0.8"),
+    ("BLEU-2, as papers report it", ("sources", "as it writes", "BLEU-2"), ""),
+    ("the same, bigram chain", ("sources", "chain", "BLEU-2"), ""),
+    ("the same, people's", ("sources", "people", "BLEU-2"), ""),
+)
+
+
+def _value(found: Mapping[str, Any], keys: Sequence[str]) -> str:
+    value: Any = found
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        value = value[0]
+    return f"{value:.3g}"
+
+
+def asked_for(by_form: Mapping[str, Mapping[str, Any]]) -> str:
+    """What is asked of the release beside what was measured, a column a form, in Markdown."""
+    lines = [f"| figure | must | {' | '.join(by_form)} |", f"| --- | --- |{' --- |' * len(by_form)}"]
+    lines += [
+        f"| {name} | {must} | {' | '.join(_value(found, keys) for found in by_form.values())} |"
+        for name, keys, must in _ASKED
+    ]
+    return "\n".join(lines)
+
+
+def shuffled_poems(poet: Poet, dataset: Dataset, seed: int = 0) -> tuple[list[str], list[str]]:
+    """(numbered poems in Markdown, key): the first ones that the version writes, among unseen ones by people."""
+    rng = random.Random(seed)
+    shown: list[tuple[str, str, tuple[str, ...]]] = []
+    for form in FORMS.values():
+        asked = [poet.check(PoemRequest(form, theme=theme)) for theme in _THEMES[:_SHOWN]]
+        for item in poet.compose(asked, source=rng):
+            shown.append((form.hanzi, f"ours: {form.name}, theme {item.theme}, seed {item.seed}", item.poem.lines))
+        people = peoples(dataset.validation[form.name], _SHOWN, seed)
+        for lines in people.texts(dataset.vocabulary):
+            shown.append((form.hanzi, "a person's", lines))
+    rng.shuffle(shown)
+    poems, key = [], []
+    for number, (form_name, whose, lines) in enumerate(shown, start=1):
+        halves = punctuated(lines)
+        couplets = [first + second for first, second in zip(halves[::2], halves[1::2], strict=True)]
+        poems.append(f"{number}. {form_name}：{'<br>'.join(couplets)}")
+        key.append(f"{number} {whose}")
+    return poems, key
+
+
+def write_page(versions: Sequence[str], data: Path, found: Path, out: Path) -> None:
+    """Write `quality.md` and its pictures into `out`.
+
+    Args:
+        versions: The one the page is about, then others beside it.
+        data: The prepared corpus.
+        found: Folder with VERSION-FORM.json for each.
+        out: The folder of documents.
+
+    Raises:
+        OSError: A file is missing or cannot be written.
+    """
+    own, *others = versions
+    by_form = {form: json.loads((found / f"{own}-{form}.json").read_text(encoding="utf-8")) for form in FORMS}
+    images = out / "images"
+    images.mkdir(parents=True, exist_ok=True)
+    sections = []
+    for form, figures in by_form.items():
+        curves = {own: figures["curve"]}
+        for other in others:
+            file = found / f"{other}-{form}.json"
+            if file.exists():
+                curves[other] = json.loads(file.read_text(encoding="utf-8"))["curve"]
+        for name, figure in (
+            ("fluency", plots.fluency(curves)),
+            ("classifiers", plots.classifiers(figures["sources"])),
+        ):
+            files.write_whole(
+                images / f"{name}-{form}.png",
+                lambda temporary, figure=figure: figure.savefig(temporary, format="png"),  # type: ignore[misc]
+            )
+        sections += [
+            f"## {FORMS[form].hanzi}\n",
+            f"![Broken poems against distinct pairs](images/fluency-{form}.png)",
+            f"![What fresh classifiers can tell](images/classifiers-{form}.png)\n",
+            tables.as_markdown(figures) + "\n",
+        ]
+    poet = Poet.load(Path(home) if (home := os.environ.get("POETGEN_HOME")) else None, own)
+    poems, key = shuffled_poems(poet, load_dataset(data))
+    text = _PAGE.format(
+        version=own,
+        others=" ".join(others),
+        asked=asked_for(by_form),
+        sections="\n".join(sections),
+        poems="\n".join(poems),
+        key="; ".join(key),
+        classified=by_form["qijue"]["settings"]["classified"],
+        poems_measured=by_form["qijue"]["settings"]["poems"],
+    )
+    files.write_text(out / "quality.md", text)
+
+
+_PAGE = """# How good it is
+
+Figures of `{version}` at its default settings, {poems_measured} poems of each form on a hundred themes in
+turn, beside people's poems and
+simple models. All of this page is made by
+
+    poetgen referee --data DATA
+    runs/quality.sh DATA {version} {others}
+
+and any part of it by `poetgen evaluate --version VERSION --form FORM --data DATA`. In brackets: bootstrap
+intervals of 95 %.
+
+{asked}
+
+How to read it:
+
+- *People's* poems are regulated ones without characters too rare for the vocabulary, as ours are. What is
+  learned from
+  people (trigram, referee, generator, classifiers) is learned from training poems; what is compared, with
+  validation poems.
+- *Broken*: a poem whose worst line is less likely, to a judge, than the worst line of 95 % of people's poems.
+  The referee
+  is an LSTM that reads from right to left, has no part in choosing or rewarding, and was trained apart;
+  beside it a trigram.
+- *AUC*: fresh classifiers learn from up to {classified} poems of ours and as many of people's, and are tested
+  on fresh ones; 0.5
+  means they cannot tell. One takes the hashed pairs, one is a CNN over couplets, one a network on the
+  referee's states;
+  the judges' mean nats tell some by themselves.
+- *Reverse nats*: what a trigram learned from our poems loses on people's, against one learned from as many
+  poems by people.
+- *Parallelism*: how much more alike the aligned characters of the middle couplets are than those one place
+  aside.
+- *BLEU-2* against all validation poems says how common the pairs are and nothing else: a bigram chain comes
+  as near to people's
+  figure as a poem does, so do not believe it.
+- A restricted Boltzmann machine is not among the simple models: over six thousand characters at 28 places its
+  visible
+  layer alone would be twenty times our generator, and what it could learn over a chain, the bigram chain has.
+
+{sections}
+## Whose is it?
+
+The first five poems that it wrote in each form on five themes, shuffled with five by people of Tang and Song
+from the validation
+poems; none was left out or drawn again. The key is at the end.
+
+{poems}
+
+### Key
+
+{key}
+"""
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="poetgen.evaluation.page")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--found", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("versions", nargs="+")
+    options = parser.parse_args()
+    write_page(options.versions, options.data, options.found, options.out)
+
+
+if __name__ == "__main__":
+    main()

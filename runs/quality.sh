@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Measures versions in all forms and writes docs/quality.md: about an hour on two cores for each version.
+# Stopped, it goes on where it was when started again.
+#
+#   runs/quality.sh DATA VERSION [OTHER_VERSION ...]
+#
+# DATA is a folder that `poetgen prepare` wrote. The first version is the one the page is about; further ones (the
+# same generator without an adversary, the release before) stand beside it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+data=${1:?give a folder that poetgen prepare wrote}
+shift
+: "${1:?give a version}"
+work=${QUALITY_FOLDER:-work/quality}
+python=.venv/bin/python
+mkdir -p "$work"
+
+[ -f "$data/referee/checkpoint.json" ] || $python -m poetgen referee --data "$data"
+for version in "$@"; do
+    for form in qijue wulv wujue qilv; do
+        found=$work/$version-$form.json
+        if [ ! -f "$found" ]; then
+            $python -m poetgen evaluate --version "$version" --form "$form" --data "$data" --json > "$found.part"
+            mv "$found.part" "$found"
+        fi
+    done
+done
+$python -m poetgen.evaluation.page --data "$data" --found "$work" --out docs "$@"
