@@ -42,8 +42,9 @@ from poetgen.vocabulary import UNKNOWN_ID
 
 _SCORE_ROWS = 128
 _CHANCE = random.SystemRandom()
-# What a unit of the discriminator's logit counts for in the choice among candidates, in nats per character.
-_LOGIT_WEIGHT = 0.05
+# In the choice among candidates: what a unit of the discriminator's logit counts for, in nats per character; and how
+# much of how likely a poem is is laid to its characters' being common.
+_LOGIT_WEIGHT, _COMMONNESS_WEIGHT = 0.05, 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +52,8 @@ class _Written:
     seed: int
     draft: Draft
     ids: list[int]
-    log_prob: float
     realness: float
-
-    @property
-    def worth(self) -> float:
-        """By which candidates are chosen, nats per character."""
-        return self.log_prob + _LOGIT_WEIGHT * self.realness
+    worth: float
 
 
 class Poet:
@@ -196,10 +192,12 @@ class Poet:
         """
         drawn = sample(self.model.generator, self._constraints, drafts, groups=[number for number, _ in asked])
         logits = self.model.discriminator(drawn.ids, drafts[0].form, drawn.conditions.themes)
-        columns = (drawn.rows, drawn.ids, drawn.log_probs, logits)
+        commonness = self._constraints.log_shares[drawn.ids].mean(dim=1)
+        worths = drawn.log_probs - _COMMONNESS_WEIGHT * commonness + _LOGIT_WEIGHT * logits
+        columns = (drawn.rows, drawn.ids, logits, worths)
         return [
-            (asked[row][0], _Written(asked[row][1], drafts[row], ids, log_prob, realness))
-            for row, ids, log_prob, realness in zip(*(column.tolist() for column in columns), strict=True)
+            (asked[row][0], _Written(asked[row][1], drafts[row], ids, realness, worth))
+            for row, ids, realness, worth in zip(*(column.tolist() for column in columns), strict=True)
         ]
 
     def score(

@@ -101,7 +101,8 @@ class Constraints:
     ) -> None:
         size = len(vocabulary)
         counts = torch.from_numpy(planner.char_counts).clamp(min=1)
-        self.lifts = (-lift * (counts / counts.sum()).log()).to(device)
+        self.log_shares = (counts / counts.sum()).log().to(device)
+        self.lifts = -lift * self.log_shares
         # Rows: free, level, oblique; the special ids are never allowed.
         tones = torch.zeros(3, size, dtype=torch.bool)
         rhymes = torch.zeros(1 + len(RHYME_GROUPS), size, dtype=torch.bool)
