@@ -88,11 +88,11 @@ def _fitted(model: Model, ratings: Ratings, stand_ins: StandIns, loss: Callable[
         optimizer.zero_grad()
         loss(gain).backward()
         optimizer.step()
-        adapter = Adapter({"output_bias": change.detach()}, {}, torch.zeros(len(change)))
+        adapter = Adapter({"output_bias": change.detach()}, {}, torch.zeros(len(change)), 0.0)
         if share_lost(adapter.applied(model), stand_ins) > FinetuneConfig().most_lost:
             break
         best = change.detach().clone()
-    return Adapter({"output_bias": best}, {}, torch.zeros(len(best)))
+    return Adapter({"output_bias": best}, {}, torch.zeros(len(best)), 0.0)
 
 
 @torch.no_grad()

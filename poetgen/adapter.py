@@ -28,12 +28,14 @@ class Adapter:
     Attributes:
         generator: Name of a parameter of the generator -> what is added to it.
         discriminator: The same of the discriminator.
-        char_gains: [V] by how many nats each character makes a keyword of the plan likelier.
+        taste: [V] of each character, as `Model` has it.
+        planning: By how many nats a nat of its taste makes a character likelier as a keyword of the plan.
     """
 
     generator: Mapping[str, Tensor]
     discriminator: Mapping[str, Tensor]
-    char_gains: Tensor
+    taste: Tensor
+    planning: float
 
     def applied(self, model: Model) -> Model:
         """A model with the changes, in evaluation mode; all that is not changed is shared with `model`.
@@ -45,7 +47,8 @@ class Adapter:
             model,
             generator=_changed(model.generator, self.generator),
             discriminator=_changed(model.discriminator, self.discriminator),
-            planner=model.planner.leaning(self.char_gains.numpy()),
+            planner=model.planner.leaning((self.planning * self.taste).numpy()),
+            taste=self.taste,
         )
 
 
@@ -76,7 +79,7 @@ def save_adapter(adapter: Adapter, folder: Path, said: Mapping[str, object]) -> 
     """
     tensors = {f"generator.{name}": change.half().contiguous() for name, change in adapter.generator.items()}
     tensors |= {f"discriminator.{name}": change.half().contiguous() for name, change in adapter.discriminator.items()}
-    tensors["planner.char_gains"] = adapter.char_gains.half().contiguous()
+    tensors |= {"taste": adapter.taste.half().contiguous(), "planning": torch.tensor(adapter.planning)}
     return write_version(folder, tensors, said)
 
 
@@ -92,9 +95,9 @@ def load_version(registry: Registry, name: str) -> tuple[str, Model]:
     if record["base"] is None:
         return full, model
     tensors = {key: value.float() for key, value in load_tensors(folder, record["weights_sha256"]).items()}
-    # Voices of the first editions leave the plan as it is.
-    gains = tensors.get("planner.char_gains", torch.zeros(len(model.planner.vectors)))
-    adapter = Adapter(_under("generator.", tensors), _under("discriminator.", tensors), gains)
+    # Voices of the first editions leave plan and choice as they are.
+    taste, planning = tensors.get("taste", torch.zeros(len(model.vocabulary))), tensors.get("planning", torch.zeros(()))
+    adapter = Adapter(_under("generator.", tensors), _under("discriminator.", tensors), taste, float(planning))
     try:
         return str(record["version"]), adapter.applied(model)
     except (AttributeError, IndexError, RuntimeError) as error:

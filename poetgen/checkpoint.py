@@ -37,6 +37,8 @@ class Model:
         shares: How common each pattern and rhyme group is, as `drafting` wants it.
         temperature: The default for writing.
         lift: How much the decoder lifts rare characters, as `sampling.Constraints` wants it.
+        taste: [V] what a voice's server holds of each character, in nats of its verdict on a poem of one character;
+            None for a whole version.
     """
 
     vocabulary: Vocabulary
@@ -48,6 +50,7 @@ class Model:
     shares: Shares
     temperature: float = 1.0
     lift: float = 0.0
+    taste: Tensor | None = None
     parent: str | None = None
     figures: Mapping[str, object] = field(default_factory=dict)
     recipe: Mapping[str, object] = field(default_factory=dict)
@@ -134,9 +137,9 @@ def load_model(folder: Path) -> tuple[str, Model]:
             record["shares"],
             float(record["temperature"]),
             float(record.get("lift", 0)),  # versions of the first editions have none
-            record["parent"],
-            record["figures"],
-            record["recipe"],
+            parent=record["parent"],
+            figures=record["figures"],
+            recipe=record["recipe"],
         )
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(

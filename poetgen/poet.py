@@ -45,6 +45,7 @@ _CHANCE = random.SystemRandom()
 # In the choice among candidates: what a unit of the discriminator's logit counts for, in nats per character; and how
 # much of how likely a poem is is laid to its characters' being common.
 _LOGIT_WEIGHT, _COMMONNESS_WEIGHT = 0.05, 0.3
+_TASTE_WEIGHT = 0.5  # the same of a voice's verdict, less the base's
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +195,8 @@ class Poet:
         logits = self.model.discriminator(drawn.ids, drafts[0].form, drawn.conditions.themes)
         commonness = self._constraints.log_shares[drawn.ids].mean(dim=1)
         worths = drawn.log_probs - _COMMONNESS_WEIGHT * commonness + _LOGIT_WEIGHT * logits
+        if self.model.taste is not None:
+            worths += _TASTE_WEIGHT * self.model.taste[drawn.ids].sum(dim=1) / drawn.ids.shape[1] ** 0.5
         columns = (drawn.rows, drawn.ids, logits, worths)
         return [
             (asked[row][0], _Written(asked[row][1], drafts[row], ids, realness, worth))

@@ -50,8 +50,8 @@ class EvaluationConfig:
     """
 
     poems: int = 1500
-    classified: int = 2000
-    curve_poems: int = 150
+    classified: int = 1500
+    curve_poems: int = 100
     temperatures: Sequence[float] = (0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.2)
     guessed: int = 20
     noises: int = 100

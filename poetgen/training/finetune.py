@@ -56,7 +56,7 @@ class FinetuneConfig:
     prior: float = 2.0
     stand_ins: int = 192
     most_lost: float = 0.01
-    most_replanned: float = 0.5
+    most_replanned: float = 2.0
     measured_poems: int = 160
 
 
@@ -184,11 +184,12 @@ class Strength:
 
 def adapter_of(model: Model, change: Tensor, strength: Strength) -> Adapter:
     """The voice's change: to the discriminator as learned, to generator and planner as strong as said."""
-    gains = model.discriminator.table @ change[:-1]
+    taste = model.discriminator.table @ change[:-1]
     return Adapter(
-        {"output_bias": strength.generator * gains},
+        {"output_bias": strength.generator * taste},
         {"chars.weight": change[None, :-1], "logit.bias": change[-1:]},
-        strength.planner * gains,
+        taste,
+        strength.planner,
     )
 
 
@@ -212,8 +213,8 @@ def strongest(model: Model, change: Tensor, stand_ins: StandIns, config: Finetun
         return share_lost(adapter_of(model, change, Strength(strength, 0)).applied(model), stand_ins)
 
     def replanned(strength: float) -> float:
-        leaning = adapter_of(model, change, Strength(0, strength)).char_gains.numpy()
-        return model.planner.divergence(model.planner.leaning(leaning))
+        taste = adapter_of(model, change, Strength(0, strength)).taste
+        return model.planner.divergence(model.planner.leaning((strength * taste).numpy()))
 
     return Strength(_largest(lost, config.most_lost), _largest(replanned, config.most_replanned))
 

@@ -111,7 +111,9 @@ def test_votes_without_a_taste_are_refused_and_never_heard(registry: Registry, p
 
 def test_a_change_shares_what_it_does_not_change(poet: Poet) -> None:
     none = torch.zeros(len(poet.model.vocabulary))
-    changed = Adapter({"output_bias": torch.ones_like(poet.model.generator.output_bias)}, {}, none).applied(poet.model)
+    changed = Adapter({"output_bias": torch.ones_like(poet.model.generator.output_bias)}, {}, none, 0.0).applied(
+        poet.model
+    )
     assert changed.generator.embedding.weight is poet.model.generator.embedding.weight
     assert changed.generator.lstm.weight_hh_l0 is poet.model.generator.lstm.weight_hh_l0
     assert torch.equal(changed.generator.output_bias, poet.model.generator.output_bias + 1)
@@ -133,7 +135,7 @@ def ruined(model: Model) -> Model:
     """A candidate that writes one character wherever it may."""
     change = torch.zeros_like(model.generator.output_bias)
     change[3:8] = 30
-    return Adapter({"output_bias": change}, {}, torch.zeros(len(change))).applied(model)
+    return Adapter({"output_bias": change}, {}, torch.zeros(len(change)), 0.0).applied(model)
 
 
 def test_the_gate_says_what_was_lost(poet: Poet, ratings: Ratings) -> None:
