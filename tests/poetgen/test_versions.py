@@ -55,7 +55,7 @@ def test_a_damaged_version_is_refused_in_one_sentence(folder: Path, damage: str)
     elif damage == "missing weights":
         weights.unlink()
     else:
-        record.write_text(record.read_text(encoding="utf-8").replace('"temperature": 0.4', '"temperature": 0.9'))
+        record.write_text(record.read_text(encoding="utf-8").replace('"temperature": 0.6', '"temperature": 0.9'))
     with pytest.raises(CheckpointError) as caught:
         load_model(folder)
     assert "\n" not in str(caught.value)
