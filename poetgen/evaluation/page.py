@@ -93,14 +93,20 @@ def write_page(versions: Sequence[str], data: Path, found: Path, out: Path) -> N
     Args:
         versions: The one the page is about, then others beside it.
         data: The prepared corpus.
-        found: Folder with VERSION-FORM.json for each.
+        found: Folder with VERSION-FORM.json for each; forms that are missing are left out.
         out: The folder of documents.
 
     Raises:
         OSError: A file is missing or cannot be written.
     """
     own, *others = versions
-    by_form = {form: json.loads((found / f"{own}-{form}.json").read_text(encoding="utf-8")) for form in FORMS}
+    by_form = {
+        form: json.loads(file.read_text(encoding="utf-8"))
+        for form in FORMS
+        if (file := found / f"{own}-{form}.json").exists()
+    }
+    if not by_form:
+        raise FileNotFoundError(f"{found} holds no figures of {own}; make them: runs/quality.sh")
     images = out / "images"
     images.mkdir(parents=True, exist_ok=True)
     sections = []
@@ -133,8 +139,8 @@ def write_page(versions: Sequence[str], data: Path, found: Path, out: Path) -> N
         sections="\n".join(sections),
         poems="\n".join(poems),
         key="; ".join(key),
-        classified=by_form["qijue"]["settings"]["classified"],
-        poems_measured=by_form["qijue"]["settings"]["poems"],
+        classified=next(iter(by_form.values()))["settings"]["classified"],
+        poems_measured=next(iter(by_form.values()))["settings"]["poems"],
     )
     files.write_text(out / "quality.md", text)
 
