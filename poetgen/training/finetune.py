@@ -36,7 +36,7 @@ from poetgen.training.ratings import RatedPoem, Ratings, Weights
 Progress = Callable[[str, float, float | None], None]
 
 # What of the strength that the KL allows is tried, where the gate finds that the poems lost something else by it.
-_SHARES_TRIED = (1.0, 0.7, 0.5)
+_SHARES_TRIED = (1.0, 0.7, 0.5, 0.35, 0.25)
 
 
 @dataclass(frozen=True, slots=True)
