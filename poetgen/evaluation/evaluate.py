@@ -172,9 +172,9 @@ class Evaluation:
             lambda rows: figures.distinct_share(few.lines[rows]) / ratio, len(few)
         )
         for name, judge in self._judges.items():
-            nats = judge(few.ids)
+            # The judges have read people's training poems; the threshold, too, is set by those that they have not.
+            nats = judge(self._unseen.ids if peoples_own else few.ids)
             share(f"nats by {name}", nats.mean(axis=1))
-            # People's training poems were read by the judges; the threshold is set by those that were not.
             if not peoples_own:
                 share(f"broken by {name}", figures.broken(
                     figures.worst_lines(nats, self._form.num_lines), self._reference[name]
