@@ -147,9 +147,8 @@ def write_page(versions: Sequence[str], data: Path, found: Path, out: Path) -> N
 
 _PAGE = """# How good it is
 
-Figures of `{version}` at its default settings, {poems_measured} poems of each form on a hundred themes in
-turn, beside people's poems and
-simple models. All of this page is made by
+Figures of `{version}` at its default settings, {poems_measured} poems of each form on a hundred themes in turn,
+beside people's poems and simple models. All of this page is made by
 
     poetgen referee --data DATA
     runs/quality.sh DATA {version} {others}
@@ -162,35 +161,29 @@ intervals of 95 %.
 How to read it:
 
 - *People's* poems are regulated ones without characters too rare for the vocabulary, as ours are. What is
-  learned from
-  people (trigram, referee, generator, classifiers) is learned from training poems; what is compared, with
-  validation poems.
+  learned from people (trigram, referee, generator, classifiers) is learned from training poems; what is
+  compared, with validation poems.
 - *Broken*: a poem whose worst line is less likely, to a judge, than the worst line of 95 % of people's poems.
-  The referee
-  is an LSTM that reads from right to left, has no part in choosing or rewarding, and was trained apart;
-  beside it a trigram.
+  The referee is an LSTM that reads from right to left, has no part in choosing or rewarding, and was trained
+  apart; beside it a trigram.
 - *AUC*: fresh classifiers learn from up to {classified} poems of ours and as many of people's, and are tested
-  on fresh ones; 0.5
-  means they cannot tell. One takes the hashed pairs, one is a CNN over couplets, one a network on the
-  referee's states;
-  the judges' mean nats tell some by themselves.
+  on fresh ones; 0.5 means they cannot tell. One takes the hashed pairs, one is a CNN over couplets, one a
+  network on the referee's states; the judges' mean nats tell some by themselves.
 - *Reverse nats*: what a trigram learned from our poems loses on people's, against one learned from as many
   poems by people.
 - *Parallelism*: how much more alike the aligned characters of the middle couplets are than those one place
   aside.
-- *BLEU-2* against all validation poems says how common the pairs are and nothing else: a bigram chain comes
-  as near to people's
-  figure as a poem does, so do not believe it.
-- A restricted Boltzmann machine is not among the simple models: over six thousand characters at 28 places its
-  visible
-  layer alone would be twenty times our generator, and what it could learn over a chain, the bigram chain has.
+- *BLEU-2* against all validation poems says how common the pairs are and nothing else: a bigram chain comes as
+  near to people's figure as a poem does, so do not believe it.
+- A restricted Boltzmann machine is not among the simple models: with six thousand kinds of characters at 28
+  places and as many hidden units as our LSTM has, it would be twenty times our generator, and what it could
+  learn over a chain, the bigram chain has.
 
 {sections}
 ## Whose is it?
 
 The first five poems that it wrote in each form on five themes, shuffled with five by people of Tang and Song
-from the validation
-poems; none was left out or drawn again. The key is at the end.
+from the validation poems; none was left out or drawn again. The key is at the end.
 
 {poems}
 
