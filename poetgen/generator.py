@@ -1,4 +1,4 @@
-"""The generator: one LSTM over the characters of a poem, fed with noise z, form, theme, plan and place.
+"""The generator: an LSTM over the characters of a poem, fed with noise z, form, theme, plan and place.
 
 Knows no masks and no sampling (see `sampling`) and no files. At each step the LSTM reads
 
@@ -7,12 +7,16 @@ Knows no masks and no sampling (see `sampling`) and no files. At each step the L
 - the place: position, line, and what tone the pattern wants there, where a pattern is given;
 - what the poem is to be: form, rhyme group, theme, the line's keyword (the plan) and z, summed into one vector.
 
+An LSTM alone holds on to little of what it wrote two lines ago. So its states pass through blocks that look back at
+all earlier ones (attention and a feed-forward layer, Vaswani et al. 2017; on top of an LSTM as in Merity 2019). A
+block adds to what it is given, and a new one adds nothing, so that a trained generator can be given more of them.
+
 z is also the initial state. It is learned as in a variational autoencoder (Bowman et al. 2016): a small encoder gives
 q(z | poem), kept from collapsing by free bits (Kingma et al. 2016) and dropped words; see `training.pretrain`.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -27,6 +31,7 @@ FORM_IDS = {name: number for number, name in enumerate(FORMS)}
 _MAX_LINES = 8
 _POSITION_OFFSETS = {5: 0, 7: 5}  # a place in a line of five is not the same place in a line of seven
 _NUM_POSITIONS = 12
+_NUM_HEADS = 4
 # What the pattern says of a place: nothing known, free, level, oblique.
 _TONE_CODES = {"?": 0, "X": 1, "L": 2, "O": 3}
 
@@ -42,6 +47,9 @@ class GeneratorConfig:
         context_dim: C, of what the poem is to be.
         noise_dim: Z, of the noise z.
         dropout: Share of the LSTM's inputs and outputs dropped in training, 0 to 1.
+        num_blocks: N, blocks of attention on top of the LSTM.
+        attention_dim: A, of a block's queries, keys and values, over all heads.
+        feedforward_dim: F, inside a block's feed-forward layer.
     """
 
     num_chars: int
@@ -50,6 +58,9 @@ class GeneratorConfig:
     context_dim: int = 192
     noise_dim: int = 64
     dropout: float = 0.1
+    num_blocks: int = 0
+    attention_dim: int = 256
+    feedforward_dim: int = 1280
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +116,99 @@ def _tone_codes() -> Tensor:
     return codes
 
 
+class Block(nn.Module):
+    """Attention to the places written so far, then a feed-forward layer; what comes out is added to what came in.
+
+    Which place a head looks at depends on the states there and on a learned bias for each head, distance in lines and
+    pair of positions: the character above is one line up, at the same position.
+
+    Args:
+        config: H, A, F and the dropout.
+    """
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        h, a, f = config.hidden_dim, config.attention_dim, config.feedforward_dim
+        self.look_norm, self.think_norm = nn.RMSNorm(h), nn.RMSNorm(h)
+        self.look, self.look_output = nn.Linear(h, 3 * a, bias=False), nn.Linear(a, h, bias=False)
+        self.think, self.think_output = nn.Linear(h, f), nn.Linear(f, h)
+        self.bias = nn.Parameter(torch.zeros(_NUM_HEADS, _MAX_LINES, _NUM_POSITIONS, _NUM_POSITIONS))
+        self.dropout = nn.Dropout(config.dropout)
+        for layer in (self.look_output, self.think_output):
+            nn.init.zeros_(layer.weight)
+        nn.init.zeros_(self.think_output.bias)
+
+    def forward(self, states: Tensor, bias: Tensor, past: "Past | None" = None) -> Tensor:
+        """[B, T, H] the states with what looking back added.
+
+        Args:
+            states: [B, T, H] of a form's places: all of them, or (T = 1) of the one that follows `past`.
+            bias: [heads, T, places seen] as `place_bias` gives it, for these places.
+            past: What the block saw of the places before; this one is added to it.
+        """
+        batch, places, _ = states.shape
+        query, key, value = self.look(self.look_norm(states)).chunk(3, dim=-1)
+        if past is not None:
+            key, value = past.add(key, value)
+        query, key, value = (
+            part.view(batch, part.shape[1], _NUM_HEADS, -1).transpose(1, 2) for part in (query, key, value)
+        )
+        looked = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype))
+        states = states + self.dropout(self.look_output(looked.transpose(1, 2).reshape(batch, places, -1)))
+        thought: Tensor = self.think_output(nn.functional.gelu(self.think(self.think_norm(states))))
+        return states + self.dropout(thought)
+
+    def place_bias(self, form: Form) -> Tensor:
+        """[heads, T, T] what is added to a head's scores; minus infinity for places that are still to come."""
+        length = form.line_lengths[0]
+        places = torch.arange(form.num_chars, device=self.bias.device)
+        lines, positions = places // length, places % length + _POSITION_OFFSETS[length]
+        distances = (lines[:, None] - lines).clamp(min=0)
+        bias = self.bias[:, distances, positions[:, None], positions]
+        return bias.masked_fill(places > places[:, None], -torch.inf)
+
+
+@dataclass(slots=True)
+class Past:
+    """What a block has seen of B poems half written.
+
+    Attributes:
+        keys, values: [B, T, A], filled up to `length`.
+        bias: [heads, T, T] as `Block.place_bias` gives it.
+        length: Places seen.
+    """
+
+    keys: Tensor
+    values: Tensor
+    bias: Tensor
+    length: int = 0
+
+    def add(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """(keys, values) of all places seen, with the [B, 1, A] of one more."""
+        self.keys[:, self.length] = key[:, 0]
+        self.values[:, self.length] = value[:, 0]
+        self.length += 1
+        return self.keys[:, : self.length], self.values[:, : self.length]
+
+
+@dataclass(slots=True)
+class State:
+    """What the generator knows of B poems half written.
+
+    Attributes:
+        hidden, cell: [B, H], of the LSTM.
+        pasts: Of each block.
+    """
+
+    hidden: Tensor
+    cell: Tensor
+    pasts: list[Past]
+
+    def take(self, rows: Tensor) -> "State":
+        pasts = [replace(past, keys=past.keys[rows], values=past.values[rows]) for past in self.pasts]
+        return State(self.hidden[rows], self.cell[rows], pasts)
+
+
 class Generator(nn.Module):
     """p(poem | z, conditions), and the encoder q(z | poem) that it was trained beside."""
 
@@ -134,6 +238,7 @@ class Generator(nn.Module):
         self.noise_projection = nn.Linear(z, c, bias=False)
         self.initial_state = nn.Linear(z, 2 * h)
         self.lstm = nn.LSTM(2 * e + c, h)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_blocks))
         self.output = nn.Linear(h, e)
         self.output_bias = nn.Parameter(torch.zeros(config.num_chars))
         self.dropout = nn.Dropout(config.dropout)
@@ -167,20 +272,34 @@ class Generator(nn.Module):
         context: Tensor = line[:, :, None] + self.position_embedding(positions) + self.tone_embedding(codes)
         return context
 
-    def start(self, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """(h, c), each [B, H], before the first character."""
+    def start(self, noise: Tensor, form: Form) -> State:
+        """What is known before the first character of B poems; noise is [B, Z]."""
+        hidden, cell = self._initial_state(noise)
+        shape = len(noise), form.num_chars, self.config.attention_dim
+        pasts = [Past(noise.new_zeros(shape), noise.new_zeros(shape), block.place_bias(form)) for block in self._blocks]
+        return State(hidden, cell, pasts)
+
+    def step(self, inputs: Tensor, state: State) -> Tensor:
+        """[B, E] what is known before the next character: `features`, one place a call.
+
+        Args:
+            inputs: [B, 2E + C] of this place.
+            state: As `start` made it and the steps before left it; moves on.
+        """
+        state.hidden, state.cell = torch.lstm_cell(inputs, (state.hidden, state.cell), *self.lstm.all_weights[0])
+        states = state.hidden[:, None]
+        for block, past in zip(self._blocks, state.pasts, strict=True):
+            states = block(states, past.bias[:, past.length : past.length + 1, : past.length + 1], past)
+        features: Tensor = self.output(states[:, 0])
+        return features
+
+    def _initial_state(self, noise: Tensor) -> tuple[Tensor, Tensor]:
         hidden, cell = self.initial_state(noise).chunk(2, dim=-1)
         return torch.tanh(hidden), cell
 
-    def step(self, inputs: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """(h, c), each [B, H], one character on; the LSTM of `features`, without what a whole sequence needs.
-
-        Args:
-            inputs: [B, 2E + C].
-            state: As `start` or `step` returns it.
-        """
-        hidden, cell = torch.lstm_cell(inputs, state, *self.lstm.all_weights[0])
-        return hidden, cell
+    @property
+    def _blocks(self) -> Iterator[Block]:
+        return (block for block in self.blocks if isinstance(block, Block))
 
     def features(self, ids: Tensor, conditions: Conditions, noise: Tensor, word_dropout: float = 0.0) -> Tensor:
         """[B, T, E] what is known before each character of the poems.
@@ -199,9 +318,12 @@ class Generator(nn.Module):
             before = before.masked_fill(torch.rand_like(before, dtype=torch.float32) < word_dropout, UNKNOWN_ID)
         context = self.context(conditions, noise).reshape(batch, num_chars, -1)
         inputs = torch.cat([self.embedding(before), self.embedding(above), context], dim=-1)
-        hidden, cell = self.start(noise)
+        hidden, cell = self._initial_state(noise)
         states, _ = self.lstm(self.dropout(inputs).transpose(0, 1), (hidden[None], cell[None]))
-        features: Tensor = self.dropout(self.output(states.transpose(0, 1)))
+        states = states.transpose(0, 1).float()  # what the blocks add is summed in full precision, autocast or not
+        for block in self._blocks:
+            states = block(states, block.place_bias(conditions.form))
+        features: Tensor = self.dropout(self.output(states))
         return features
 
     def logits(self, features: Tensor) -> Tensor:

@@ -245,7 +245,7 @@ class _Decoder:
         self._length = form.line_lengths[0]
         self._rows = torch.arange(batch, device=device)
         self._context = generator.context(conditions, noise)
-        self._state = generator.start(noise)
+        self._state = generator.start(noise, form)
         self._codes = template_codes(form, [draft.pattern for draft in drafts]).to(device)
         self._rhymes = conditions.rhymes
         self._rhyming = self._is_rhyming(form, drafts).to(device)
@@ -271,8 +271,7 @@ class _Decoder:
         """Go on with the poems at these places only."""
         for name in self._PER_POEM:
             setattr(self, name, getattr(self, name)[places])
-        hidden, cell = self._state
-        self._state = hidden[places], cell[places]
+        self._state = self._state.take(places)
         self._rows = torch.arange(len(places), device=places.device)
 
     @staticmethod
@@ -305,8 +304,7 @@ class _Decoder:
         inputs = torch.cat(
             [generator.embedding(before), generator.embedding(above), self._context[:, line, position]], dim=-1
         )
-        self._state = generator.step(inputs, self._state)
-        logits = generator.logits(generator.output(self._state[0]))
+        logits = generator.logits(generator.step(inputs, self._state))
         mask = self._mask(line, position)
         tempered = (logits / self._temperatures + self._constraints.lifts).masked_fill(~mask, -torch.inf)
         # The inverse of the distribution function: one number a character decides, whatever the batch.

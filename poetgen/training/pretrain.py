@@ -7,10 +7,12 @@ and now and then all of it, so that the model can be asked with whatever is know
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from poetgen.dataset import Dataset, FormData, minibatches
 from poetgen.generator import Conditions, Generator, GeneratorConfig
@@ -28,6 +30,8 @@ class PretrainConfig:
         chars_per_batch: About how many characters a step sees, when the run is fully under way; it starts at
             `first_chars_per_batch` (small batches early learn faster for the time).
         learning_rate: The highest, after `warmup_steps`; it falls as a cosine of the budget used.
+        average_decay: What a step leaves of the running average of the weights, 0 to 1; the average is what is kept
+            (Polyak and Juditsky 1992).
         free_nats: Of KL per character that cost nothing, so that z is used.
         word_dropout: Share of the characters before that are hidden from the LSTM.
         hide_all: Share of the poems of which nothing is said.
@@ -35,6 +39,9 @@ class PretrainConfig:
     """
 
     hidden_dim: int = 640
+    num_blocks: int = 2
+    attention_dim: int = 256
+    feedforward_dim: int = 1280
     embedding_dim: int = 256
     context_dim: int = 192
     noise_dim: int = 64
@@ -45,6 +52,7 @@ class PretrainConfig:
     warmup_steps: int = 200
     weight_decay: float = 0.01
     clip_norm: float = 1.0
+    average_decay: float = 0.999
     free_nats: float = 0.15
     word_dropout: float = 0.1
     hide_all: float = 0.25
@@ -58,8 +66,9 @@ class PretrainConfig:
 PRESETS: Mapping[str, PretrainConfig] = {
     "base": PretrainConfig(),
     "tiny": PretrainConfig(
-        hidden_dim=48, embedding_dim=32, context_dim=32, noise_dim=8, first_chars_per_batch=800, chars_per_batch=800,
-        warmup_steps=10, learning_rate=1e-2, validate_every=50,
+        hidden_dim=48, num_blocks=1, attention_dim=32, feedforward_dim=64, embedding_dim=32, context_dim=32,
+        noise_dim=8, first_chars_per_batch=800, chars_per_batch=800, warmup_steps=10, learning_rate=1e-2,
+        validate_every=50,
     ),
 }  # fmt: skip
 
@@ -147,6 +156,11 @@ def validation_nll(
     return result
 
 
+def _running_average(decay: float, average: Tensor, value: Tensor, steps: Tensor | int) -> Tensor:
+    # Early on, when a thousand steps have not been taken, the average is over a tenth of those that were.
+    return torch.lerp(average, value, 1 - min(decay, (1 + float(steps)) / (10 + float(steps))))
+
+
 def _learning_rate(config: PretrainConfig, step: int, used: float) -> float:
     warmup = min(1.0, (step + 1) / config.warmup_steps)
     return config.learning_rate * warmup * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * min(1.0, used))))
@@ -184,9 +198,14 @@ def pretrain(
     optimizer = torch.optim.AdamW(
         generator.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.99), fused=True
     )
-    modules, optimizers = {"generator": generator}, {"generator": optimizer}
+    averages = AveragedModel(generator, avg_fn=partial(_running_average, config.average_decay))
+    averaged = averages.module
+    assert isinstance(averaged, Generator)
+    modules = {"generator": generator, "average": averaged}
+    optimizers = {"generator": optimizer}
     if resume:
         run.load(modules, optimizers)
+        averages.n_averaged.fill_(run.progress.step)
     # A resumed run must not see its first batches again.
     rng = np.random.default_rng([seed, run.progress.step])
     torch.manual_seed(seed + run.progress.step)
@@ -215,6 +234,7 @@ def pretrain(
         loss.backward()
         torch.nn.utils.clip_grad_norm_(generator.parameters(), config.clip_norm)
         optimizer.step()
+        averages.update_parameters(generator)
         run.progress.chars += ids.numel()
         for name, value in (("nll", nll), ("kl", kl)):
             average[name] = 0.98 * average.get(name, float(value.detach())) + 0.02 * float(value.detach())
@@ -222,10 +242,10 @@ def pretrain(
             speed = run.progress.chars / max(1e-9, run.progress.seconds)
             bar.set_postfix_str(f"nll {average['nll']:.3f} kl {average['kl']:.3f} {speed:,.0f} chars/s", refresh=False)
         if run.progress.step % config.validate_every == config.validate_every - 1:
-            values = validation_nll(generator, dataset.validation)
+            values = validation_nll(averaged, dataset.validation)
             run.log({"chars": run.progress.chars, **average, "validation": values})
-    run.log({"chars": run.progress.chars, **average, "validation": validation_nll(generator, dataset.validation)})
-    return generator.eval()
+    run.log({"chars": run.progress.chars, **average, "validation": validation_nll(averaged, dataset.validation)})
+    return averaged.eval()
 
 
 def generator_config(config: PretrainConfig, dataset: Dataset) -> GeneratorConfig:
@@ -237,6 +257,9 @@ def generator_config(config: PretrainConfig, dataset: Dataset) -> GeneratorConfi
         config.context_dim,
         config.noise_dim,
         config.dropout,
+        config.num_blocks,
+        config.attention_dim,
+        config.feedforward_dim,
     )
 
 
@@ -259,5 +282,5 @@ def load_pretrained(run: Run, dataset: Dataset, device: str = "cpu") -> tuple[Ge
     state = run.state()
     config = PretrainConfig(**state["extra"]["config"])
     generator = Generator(generator_config(config, dataset)).to(device)
-    run.load({"generator": generator}, {})
+    run.load({"average": generator}, {})
     return generator.eval(), {"stage": "pretrain", **state["progress"], **state["extra"]}
