@@ -10,7 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -21,6 +21,9 @@ from poetgen.prosody import Report
 
 _log = logging.getLogger(__name__)
 THREAD_NAME = "poet"
+# How long a batch may take before requests that wait together get fewer candidates each, and how few at the least.
+_BATCH_SECONDS, _LEAST_CANDIDATES = 0.5, 2
+_FIRST_GUESS = 0.02  # seconds a candidate, until a batch was measured
 
 
 class PoetLike(Protocol):
@@ -72,6 +75,7 @@ class Inference:
         queue_size: How many requests may wait.
         max_batch: How many are composed together at most.
         max_voices: How many versions stay loaded; the one used longest ago goes first.
+        hung_seconds: A batch that takes longer has failed, and another thread goes on with the next.
         composed: Told the seconds that each batch took.
     """
 
@@ -82,34 +86,39 @@ class Inference:
         queue_size: int,
         max_batch: int,
         max_voices: int = 4,
+        hung_seconds: float = 60.0,
         composed: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         self._load = load
         self._max_batch = max_batch
         self._max_voices = max_voices
+        self._hung_seconds = hung_seconds
         self._composed = composed
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(queue_size)
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=THREAD_NAME)
+        self._thread = _new_thread()
         self._first: PoetLike | None = None
         self._poets: OrderedDict[str, PoetLike] = OrderedDict()  # touched by the worker thread only
         self._worker: asyncio.Task[None] | None = None
         self._running: list[_Waiting] = []
         self._closing = False
         self._stuck = False  # composing went on for longer than closing waits
-        self._batch_seconds = 2.0  # of the last batch; a guess until there was one
+        self._candidate_seconds = _FIRST_GUESS  # a running mean
 
     async def __aenter__(self) -> Self:
         try:
-            self._first = await asyncio.get_running_loop().run_in_executor(self._thread, self._load, None)
+            await self._load_first()
         except BaseException:
             self._thread.shutdown(wait=False, cancel_futures=True)
             raise
-        self._poets[self._first.version] = self._first
         self._worker = asyncio.create_task(self._work(), name="poet-worker")
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    async def _load_first(self) -> None:
+        self._first = await asyncio.get_running_loop().run_in_executor(self._thread, self._load, None)
+        self._poets = OrderedDict({self._first.version: self._first})
 
     @property
     def poet(self) -> PoetLike:
@@ -144,8 +153,8 @@ class Inference:
         try:
             self._queue.put_nowait(_Waiting(checked, version, answer))
         except asyncio.QueueFull:
-            batches = math.ceil(self._queue.qsize() / self._max_batch)
-            raise BusyError(seconds=math.ceil(batches * self._batch_seconds)) from None
+            least = self._queue.qsize() * _LEAST_CANDIDATES * self._candidate_seconds
+            raise BusyError(seconds=math.ceil(least)) from None
         return answer
 
     async def close(self, seconds: float = 6.0) -> bool:
@@ -187,36 +196,68 @@ class Inference:
                 batch.append(self._queue.get_nowait())
             self._running = batch
             try:
-                for version in dict.fromkeys(waiting.version for waiting in batch):
-                    alike = [waiting for waiting in batch if waiting.version == version and not waiting.answer.done()]
-                    await self._answer(version, alike)
+                wanted = [waiting for waiting in batch if not waiting.answer.done()]
+                most = self._most_candidates(len(wanted))
+                for version in dict.fromkeys(waiting.version for waiting in wanted):
+                    await self._answer(version, [waiting for waiting in wanted if waiting.version == version], most)
             finally:
                 self._running = []
                 for _ in batch:
                     self._queue.task_done()
 
-    async def _answer(self, version: str | None, batch: Sequence[_Waiting]) -> None:
-        if not batch:
-            return
-        requests = [waiting.request for waiting in batch]
+    def _most_candidates(self, requests: int) -> int | None:
+        """How many candidates each of so many requests may have; None for as many as it wants."""
+        if requests <= 1 and self._queue.empty():
+            return None
+        return max(_LEAST_CANDIDATES, int(_BATCH_SECONDS / self._candidate_seconds / max(1, requests)))
+
+    async def _answer(self, version: str | None, batch: Sequence[_Waiting], most: int | None) -> None:
+        requests = [
+            waiting.request
+            if most is None
+            else replace(waiting.request, candidates=min(waiting.request.candidates, most))
+            for waiting in batch
+        ]
         started = time.monotonic()
+        composing = asyncio.get_running_loop().run_in_executor(self._thread, self._compose, version, requests)
         try:
-            loop = asyncio.get_running_loop()
-            compositions = await loop.run_in_executor(self._thread, self._compose, version, requests)
-            answered = list(zip(batch, compositions, strict=True))
+            # Not wait_for, which would wait on for a thread that cannot be cancelled.
+            done, _ = await asyncio.wait([composing], timeout=self._hung_seconds)
+            if not done:
+                raise TimeoutError(f"composing took longer than {self._hung_seconds:.0f} s")
+            answered = list(zip(batch, composing.result(), strict=True))
+        except TimeoutError as error:
+            for waiting in batch:
+                if not waiting.answer.done():
+                    waiting.answer.set_exception(error)
+            await self._replace_thread()
+            return
         except Exception as error:
             if len(batch) > 1:
-                # One request must not spoil the others': each goes alone.
+                # One request must not spoil the others: each goes alone.
                 for waiting in batch:
-                    await self._answer(version, [waiting])
+                    await self._answer(version, [waiting], most)
             elif not batch[0].answer.done():
                 batch[0].answer.set_exception(error)
             return
-        self._batch_seconds = time.monotonic() - started
-        self._composed(self._batch_seconds)
+        seconds = time.monotonic() - started
+        self._composed(seconds)
+        self._candidate_seconds += 0.3 * (
+            seconds / sum(request.candidates for request in requests) - self._candidate_seconds
+        )
         for waiting, composition in answered:
             if not waiting.answer.done():
                 waiting.answer.set_result(composition)
+
+    async def _replace_thread(self) -> None:
+        """Leave the thread that hangs to itself, and go on in a new one, with poets of its own."""
+        _log.error("the poet hangs and is replaced")
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._thread = _new_thread()
+        try:
+            await self._load_first()
+        except Exception:
+            _log.exception("the poet could not be loaded again; the one before goes on")
 
     def _compose(self, version: str | None, requests: Sequence[PoemRequest]) -> list[Composition]:
         return self._voice(version).compose(requests)
@@ -236,3 +277,7 @@ class Inference:
         while len(self._poets) > self._max_voices:
             self._poets.popitem(last=False)
         return poet
+
+
+def _new_thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix=THREAD_NAME)

@@ -35,7 +35,7 @@ class Settings(BaseSettings):
     torch_threads: int = Field(2, ge=1, le=256, description="How many threads compose.")
     max_voices: int = Field(4, ge=1, le=64, description="How many versions of the poet stay loaded.")
     queue_size: int = Field(64, ge=1, le=10_000, description="How many requests may wait.")
-    max_batch: int = Field(8, ge=1, le=64, description="How many waiting requests are composed together.")
+    max_batch: int = Field(32, ge=1, le=64, description="How many waiting requests are composed together.")
     cooldown_seconds: int = Field(5, ge=0, le=3600, description="The time between two poems of a member.")
     daily_quota: int = Field(200, ge=1, le=100_000, description="How many poems a member may have a day.")
     word_list: Path | None = Field(None, description="More words that nothing may spell.")

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,8 @@ from poetgen.record import load_record
 from poetgen.registry import Registry
 
 Network = TypeVar("Network", bound=nn.Module)
+# Whole versions in use, by name (a hash of all they are), so that all voices share one base in memory.
+_bases: WeakValueDictionary[str, Model] = WeakValueDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class Adapter:
             discriminator=_changed(model.discriminator, self.discriminator),
             planner=model.planner.leaning((self.planning * self.taste).numpy()),
             taste=self.taste,
+            base=model,
         )
 
 
@@ -91,9 +95,14 @@ def load_version(registry: Registry, name: str) -> tuple[str, Model]:
     """
     folder = registry.folder(name)
     record = load_record(folder)
-    full, model = load_model(registry.root(name))
+    root = registry.root(name)
+    base = str(load_record(root)["version"])
+    model = _bases.get(base)
+    if model is None:
+        _, model = load_model(root)
+        _bases[base] = model
     if record["base"] is None:
-        return full, model
+        return str(record["version"]), model
     tensors = {key: value.float() for key, value in load_tensors(folder, record["weights_sha256"]).items()}
     # Voices of the first editions leave plan and choice as they are.
     taste, planning = tensors.get("taste", torch.zeros(len(model.vocabulary))), tensors.get("planning", torch.zeros(()))

@@ -29,7 +29,7 @@ from poetgen.record import FORMAT, JSON_FILE, VOICE_KEYS, WEIGHTS_FILE, load_rec
 from poetgen.vocabulary import Vocabulary
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Model:
     """All parts of a version.
 
@@ -39,6 +39,7 @@ class Model:
         lift: How much the decoder lifts rare characters, as `sampling.Constraints` wants it.
         taste: [V] what a voice's server holds of each character, in nats of its verdict on a poem of one character;
             None for a whole version.
+        base: What a voice changes, and shares all the rest with; None for a whole version.
     """
 
     vocabulary: Vocabulary
@@ -51,6 +52,7 @@ class Model:
     temperature: float = 1.0
     lift: float = 0.0
     taste: Tensor | None = None
+    base: "Model | None" = None
     parent: str | None = None
     figures: Mapping[str, object] = field(default_factory=dict)
     recipe: Mapping[str, object] = field(default_factory=dict)

@@ -155,8 +155,8 @@ class Block(nn.Module):
         )
         looked = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype))
         states = states + self.dropout(self.look_output(looked.transpose(1, 2).reshape(batch, places, -1)))
-        thought: Tensor = self.think_output(nn.functional.gelu(self.think(self.think_norm(states))))
-        return states + self.dropout(thought)
+        thought: Tensor = self.dropout(self.think_output(nn.functional.gelu(self.think(self.think_norm(states)))))
+        return states + thought
 
     def place_bias(self, form: Form) -> Tensor:
         """[heads, T, T] what is added to a head's scores; minus infinity for places that are still to come."""

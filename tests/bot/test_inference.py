@@ -156,3 +156,48 @@ async def test_closing_does_not_wait_for_ever(inference: Inference, poet: FakePo
     with pytest.raises(ClosingError):
         await first
     poet.gate.set()
+
+
+async def test_those_who_wait_together_get_fewer_candidates(poet: FakePoet) -> None:
+    async with Inference(lambda version: poet, queue_size=40, max_batch=32) as inference:
+        first = await _occupied(inference, poet)
+        waiting = [inference.submit(PoemRequest(candidates=32)) for _ in range(32)]
+        poet.gate.set()
+        await asyncio.gather(first, *waiting)
+        await inference.submit(PoemRequest(candidates=32))
+    assert [(len(batch), {request.candidates for request in batch}) for batch in poet.batches] == [
+        (1, {PoemRequest().candidates}), (32, {2}), (1, {32}),
+    ]  # fmt: skip
+
+
+async def test_a_request_that_wants_one_candidate_gets_one(poet: FakePoet) -> None:
+    async with Inference(lambda version: poet, queue_size=9, max_batch=9) as inference:
+        first = await _occupied(inference, poet)
+        waiting = [inference.submit(PoemRequest(candidates=1)) for _ in range(9)]
+        poet.gate.set()
+        await asyncio.gather(first, *waiting)
+    assert {request.candidates for request in poet.batches[1]} == {1}
+
+
+async def test_a_thread_that_hangs_is_replaced() -> None:
+    poets: list[FakePoet] = []
+
+    def load(version: str | None) -> FakePoet:
+        poets.append(FakePoet())
+        return poets[-1]
+
+    async with Inference(load, queue_size=9, max_batch=9, hung_seconds=0.2) as inference:
+        hung = await _occupied(inference, poets[0])
+        waits = inference.submit(PoemRequest(theme="秋"))
+        with pytest.raises(TimeoutError):
+            await hung
+        assert (await waits).theme == "秋", "what waited is written by the next thread"
+        assert len(poets) == 2
+        poets[0].gate.set()
+
+
+async def test_out_of_memory_fails_one_request_and_the_next_works(inference: Inference, poet: FakePoet) -> None:
+    poet.fail_on, poet.failure = "夏", MemoryError()
+    with pytest.raises(MemoryError):
+        await inference.submit(PoemRequest(theme="夏"))
+    assert (await inference.submit(PoemRequest(theme="秋"))).theme == "秋"

@@ -81,6 +81,7 @@ def test_a_voice_learns_a_taste_and_is_heard(registry: Registry, ratings: Rating
     assert registry.current("server-1") == version
     assert registry.current() == registry.current("server-2") == base.version
     voice = Poet(*load_version(registry, version))
+    assert voice.model.base is base.model, "the voice's version shares all that it does not change"
     asked = [PoemRequest(FORMS["qijue"], seed=seed) for seed in range(1000, 1100)]
     old, new = base.compose(asked), voice.compose(asked)
     assert all(not item.problems for item in new)
