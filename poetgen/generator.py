@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from poetgen import prosody
+from poetgen import packing, prosody
 from poetgen.phonology import RHYME_GROUPS
 from poetgen.poem import FORMS, Form
 from poetgen.vocabulary import PAD_ID, START_ID, UNKNOWN_ID
@@ -116,6 +116,10 @@ def _tone_codes() -> Tensor:
     return codes
 
 
+def _through(layer: nn.Linear, inputs: Tensor) -> Tensor:
+    return packing.linear(inputs, layer.weight, layer.bias)
+
+
 class Block(nn.Module):
     """Attention to the places written so far, then a feed-forward layer; what comes out is added to what came in.
 
@@ -147,15 +151,16 @@ class Block(nn.Module):
             past: What the block saw of the places before; this one is added to it.
         """
         batch, places, _ = states.shape
-        query, key, value = self.look(self.look_norm(states)).chunk(3, dim=-1)
+        query, key, value = _through(self.look, self.look_norm(states)).chunk(3, dim=-1)
         if past is not None:
             key, value = past.add(key, value)
         query, key, value = (
             part.view(batch, part.shape[1], _NUM_HEADS, -1).transpose(1, 2) for part in (query, key, value)
         )
         looked = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype))
-        states = states + self.dropout(self.look_output(looked.transpose(1, 2).reshape(batch, places, -1)))
-        thought: Tensor = self.dropout(self.think_output(nn.functional.gelu(self.think(self.think_norm(states)))))
+        states = states + self.dropout(_through(self.look_output, looked.transpose(1, 2).reshape(batch, places, -1)))
+        inner = nn.functional.gelu(_through(self.think, self.think_norm(states)))
+        thought: Tensor = self.dropout(_through(self.think_output, inner))
         return states + thought
 
     def place_bias(self, form: Form) -> Tensor:
@@ -286,12 +291,22 @@ class Generator(nn.Module):
             inputs: [B, 2E + C] of this place.
             state: As `start` made it and the steps before left it; moves on.
         """
-        state.hidden, state.cell = torch.lstm_cell(inputs, (state.hidden, state.cell), *self.lstm.all_weights[0])
+        # As torch.lstm_cell does it, with packed products.
+        weight_ih, weight_hh, bias_ih, bias_hh = self.lstm.all_weights[0]
+        gates = packing.linear(inputs, weight_ih, bias_ih) + packing.linear(state.hidden, weight_hh, bias_hh)
+        admit, keep, new, show = gates.chunk(4, dim=-1)
+        state.cell = torch.sigmoid(keep) * state.cell + torch.sigmoid(admit) * torch.tanh(new)
+        state.hidden = torch.sigmoid(show) * torch.tanh(state.cell)
         states = state.hidden[:, None]
         for block, past in zip(self._blocks, state.pasts, strict=True):
             states = block(states, past.bias[:, past.length : past.length + 1, : past.length + 1], past)
-        features: Tensor = self.output(states[:, 0])
-        return features
+        return _through(self.output, states[:, 0])
+
+    @property
+    def products(self) -> list[tuple[int, int]]:
+        """(inputs, outputs) of the matrix products that one character takes, the large ones."""
+        weights = [*self.lstm.parameters(), *self.blocks.parameters(), self.output.weight, self.embedding.weight]
+        return [(weight.shape[1], weight.shape[0]) for weight in weights if weight.dim() == 2]
 
     def _initial_state(self, noise: Tensor) -> tuple[Tensor, Tensor]:
         hidden, cell = self.initial_state(noise).chunk(2, dim=-1)
@@ -323,12 +338,12 @@ class Generator(nn.Module):
         states = states.transpose(0, 1).float()  # what the blocks add is summed in full precision, autocast or not
         for block in self._blocks:
             states = block(states, block.place_bias(conditions.form))
-        features: Tensor = self.dropout(self.output(states))
+        features: Tensor = self.dropout(_through(self.output, states))
         return features
 
     def logits(self, features: Tensor) -> Tensor:
         """[..., V] of the next character."""
-        return nn.functional.linear(features, self.embedding.weight, self.output_bias)
+        return packing.linear(features, self.embedding.weight, self.output_bias)
 
     def forward(self, ids: Tensor, conditions: Conditions, noise: Tensor, word_dropout: float = 0.0) -> Tensor:
         """[B, T, V] logits of each character of the poems, given those before it."""

@@ -15,13 +15,12 @@ from torch import Tensor
 from poetgen import prosody, script
 from poetgen.dataset import PATTERN_IDS, RHYME_IDS
 from poetgen.generator import Conditions, Generator, pad_themes
+from poetgen.packing import MIN_ROWS
 from poetgen.phonology import RHYME_GROUPS, Phonology
 from poetgen.planner import Ids, Planner
 from poetgen.poem import Form
 from poetgen.vocabulary import START_ID, UNKNOWN_ID, Vocabulary
 
-# Matrix products give a row the same bits in any batch of at least four rows; smaller ones take another path.
-_MIN_ROWS = 8
 MAX_ROWS = 256
 # Of each group of candidates so many are written to the end, at least.
 _LEAST_KEPT = 8
@@ -115,6 +114,9 @@ class Constraints:
                 rhymes[RHYME_IDS[group], number] = True
         self.tones = tones.to(device)
         self.rhymes = rhymes.to(device)
+        # What is added to the logits, for each set of tones that a place may take; the last: either, but a sure one.
+        allowed = torch.cat([tones, tones[1:].any(dim=0, keepdim=True)])
+        self.biases = self.lifts.expand(len(allowed), -1).masked_fill(~allowed.to(device), -torch.inf)
         doubled = planner.keywords[planner.keywords[:, 0] == planner.keywords[:, 1], 0]
         self.doubles = torch.zeros(size, dtype=torch.bool, device=device)
         self.doubles[torch.from_numpy(doubled).long()] = True
@@ -126,6 +128,11 @@ class Constraints:
 
 
 _TEMPLATE_ROWS = {"X": 0, "L": 1, "O": 2}
+# Rows of `Constraints.biases`: which set of tones two templates allow together.
+_UNIONS = torch.tensor([[0, 0, 0], [0, 1, 3], [0, 3, 2]])
+_AGAIN = -1e6  # added to the logit of what is used up; its weight beside anything else is 0
+_BLOCK = 64
+_JUST_BELOW = 1 - 2.0**-52  # of a sum: what is drawn has some weight, however numbers are rounded
 
 
 def template_codes(form: Form, patterns: Sequence[str]) -> Tensor:
@@ -175,7 +182,7 @@ def sample(
         raise ValueError(f"sample needs 1 to {MAX_ROWS} drafts of one form")
     if groups is not None and keep_masks:
         raise ValueError("sample keeps masks of whole batches only")
-    drafts = [*drafts, *[drafts[-1]] * (_MIN_ROWS - count)]
+    drafts = [*drafts, *[drafts[-1]] * (MIN_ROWS - count)]
     device = generator.device
     form = drafts[0].form
     conditions = conditions_of_drafts(drafts, device)
@@ -184,13 +191,13 @@ def sample(
     masks = []
     rows = torch.arange(len(drafts), device=device)
     for line in range(form.num_lines):
-        if groups is not None and line and line % 2 == 0 and len(rows) > _MIN_ROWS:
+        if groups is not None and line and line % 2 == 0 and len(rows) > _LEAST_KEPT:
             kept = _better_halves(decoder.log_probs, [groups[row] for row in rows.tolist()])
             decoder.keep(kept)
             rows, conditions, noise = rows[kept], conditions.take(kept), noise[kept]
         for position in range(form.line_lengths[line]):
-            mask = decoder.step(line, position)
-            if keep_masks:
+            mask = decoder.step(line, position, want_mask=keep_masks)
+            if mask is not None:
                 masks.append(mask[:count])
     count = min(count, len(rows))
     return Sample(
@@ -222,11 +229,15 @@ def _better_halves(log_probs: Tensor, groups: Sequence[int]) -> Tensor:
 
 
 class _Decoder:
-    """The state of a batch half written; all that is told per poem can be narrowed to some of them."""
+    """The state of a batch half written; all that is told per poem can be narrowed to some of them.
+
+    What may stand where is said in numbers that are added to the logits: minus infinity for what may not, and
+    `_AGAIN` for what is used up, so that it comes only where nothing else is left.
+    """
 
     _PER_POEM = (
-        "_context", "_codes", "_rhymes", "_rhyming", "_uniforms", "_temperatures", "_forced", "_alive", "_used_rhymes",
-        "_used", "ids", "log_probs",
+        "_context", "_codes", "_rhyme_biases", "_rhyming", "_uniforms", "_temperatures", "_forced", "_alive", "_used",
+        "ids", "log_probs",
     )  # fmt: skip
 
     def __init__(
@@ -247,7 +258,9 @@ class _Decoder:
         self._context = generator.context(conditions, noise)
         self._state = generator.start(noise, form)
         self._codes = template_codes(form, [draft.pattern for draft in drafts]).to(device)
-        self._rhymes = conditions.rhymes
+        self._rhyme_biases = torch.zeros(constraints.rhymes.shape, device=device).masked_fill_(
+            ~constraints.rhymes, -torch.inf
+        )[conditions.rhymes]
         self._rhyming = self._is_rhyming(form, drafts).to(device)
         self._uniforms = torch.from_numpy(np.stack([draft.uniforms for draft in drafts])).to(device)
         self._temperatures = torch.tensor([draft.temperature for draft in drafts], device=device)[:, None]
@@ -258,12 +271,12 @@ class _Decoder:
         self._forced = forced.to(device)
         self._alive = torch.ones(batch, 2, dtype=torch.bool, device=device)
         vocabulary_size = generator.config.num_chars
-        self._used_rhymes = torch.zeros(batch, vocabulary_size, dtype=torch.bool, device=device)
-        self._used = torch.zeros(batch, vocabulary_size, dtype=torch.bool, device=device)
+        self._used = torch.zeros(batch, vocabulary_size, device=device)
         # Characters forced further on are spoken for.
         for place in range(num_chars):
             known = self._forced[:, place] > UNKNOWN_ID
-            self._used[self._rows[known], self._forced[known, place]] = True
+            self._used[self._rows[known], self._forced[known, place]] = _AGAIN
+        self._weights = torch.zeros(batch, -(-vocabulary_size // _BLOCK) * _BLOCK, device=device)
         self.ids = torch.zeros(batch, num_chars, dtype=torch.long, device=device)
         self.log_probs = torch.zeros(batch, device=device)
 
@@ -273,6 +286,7 @@ class _Decoder:
             setattr(self, name, getattr(self, name)[places])
         self._state = self._state.take(places)
         self._rows = torch.arange(len(places), device=places.device)
+        self._weights = self._weights[: len(places)]
 
     @staticmethod
     def _is_rhyming(form: Form, drafts: Sequence[Draft]) -> Tensor:
@@ -280,24 +294,9 @@ class _Decoder:
         rows = [prosody.rhyming_lines(draft.pattern, form.num_lines) for draft in drafts]
         return torch.tensor([[line in rhyming for line in range(form.num_lines)] for rhyming in rows])
 
-    def _mask(self, line: int, position: int) -> Tensor:
-        """[B, V] what may stand here."""
-        tones = self._constraints.tones
-        if position == 0:
-            self._alive.fill_(True)
-        codes = self._codes[:, line, :, position]
-        allowed = (tones[codes[:, 0]] & self._alive[:, :1]) | (tones[codes[:, 1]] & self._alive[:, 1:])
-        if position == self._length - 1:
-            rhyming = self._rhyming[:, line]
-            unused = self._constraints.rhymes[self._rhymes] & ~self._used_rhymes
-            allowed = torch.where(rhyming[:, None], allowed & unused, allowed)
-        # No character twice, but for a doubled one (悠悠). If nothing else is left, rather twice; but never as a rhyme.
-        fresh = allowed & ~self._used
-        return torch.where(fresh.any(dim=1, keepdim=True), fresh, allowed)
-
-    def step(self, line: int, position: int) -> Tensor:
-        """Write the next character of every poem; returns the [B, V] mask it was drawn under."""
-        place = line * self._length + position
+    def step(self, line: int, position: int, *, want_mask: bool = False) -> Tensor | None:
+        """Write the next character of every poem; returns the [B, V] mask it was drawn under, if wanted."""
+        place, last = line * self._length + position, position == self._length - 1
         generator = self._generator
         before = self.ids[:, place - 1] if place else torch.full_like(self._rows, START_ID)
         above = self.ids[:, place - self._length] if line else torch.full_like(self._rows, START_ID)
@@ -305,26 +304,56 @@ class _Decoder:
             [generator.embedding(before), generator.embedding(above), self._context[:, line, position]], dim=-1
         )
         logits = generator.logits(generator.step(inputs, self._state))
-        mask = self._mask(line, position)
-        tempered = (logits / self._temperatures + self._constraints.lifts).masked_fill(~mask, -torch.inf)
-        # The inverse of the distribution function: one number a character decides, whatever the batch.
-        cumulative = torch.softmax(tempered, dim=-1).double().cumsum(dim=-1)
-        targets = self._uniforms[:, place : place + 1] * cumulative[:, -1:]
-        chosen = torch.searchsorted(cumulative, targets, right=True)[:, 0].clamp(max=cumulative.shape[1] - 1)
+        if position == 0:
+            self._alive.fill_(True)
+        codes = self._codes[:, line, :, position]
+        either = _UNIONS[codes[:, 0], codes[:, 1]].to(codes.device)
+        wanted = torch.where(self._alive.all(dim=1), either, torch.where(self._alive[:, 0], codes[:, 0], codes[:, 1]))
+        tempered = torch.addcdiv(self._used, logits, self._temperatures).add_(self._constraints.biases[wanted])
+        if last:
+            tempered += torch.where(self._rhyming[:, line, None], self._rhyme_biases, 0.0)
+        chosen = self._draw(tempered, self._uniforms[:, place : place + 1])
         forced = self._forced[:, place]
         chosen = torch.where(forced >= 0, forced, chosen)
         self.ids[:, place] = chosen
         self.log_probs += logits.gather(1, chosen[:, None])[:, 0] - torch.logsumexp(logits, dim=-1)
-        codes = self._codes[:, line, :, position]
-        fits = torch.stack([self._constraints.tones[codes[:, number], chosen] for number in range(2)], dim=1)
-        alive = self._alive & fits
+        alive = self._alive & self._constraints.tones[codes, chosen[:, None]]
         # A forced character may fit neither template; then the line goes on as if it had not been looked at.
         self._alive = torch.where(alive.any(dim=1, keepdim=True), alive, self._alive)
+        mask = _allowed(tempered) if want_mask else None
         # Only a character just written may come again, once, in its own line, if people double it.
         if place:
-            self._used.scatter_(1, self.ids[:, place - 1 : place], True)
-        may_double = self._constraints.doubles[chosen] & (chosen != before) & (position < self._length - 1)
-        self._used[self._rows, chosen] |= ~may_double
-        if position == self._length - 1:
-            self._used_rhymes[self._rows, chosen] = True
+            self._used.scatter_(1, self.ids[:, place - 1 : place], _AGAIN)
+        if last:
+            self._used.scatter_(1, chosen[:, None], _AGAIN)
+            self._rhyme_biases.scatter_(1, chosen[:, None], -torch.inf)
+        else:
+            once = torch.where(self._constraints.doubles[chosen] & (chosen != before), 0.0, _AGAIN)
+            self._used.scatter_reduce_(1, chosen[:, None], once[:, None], "amin")
         return mask
+
+    def _draw(self, tempered: Tensor, uniforms: Tensor) -> Tensor:
+        """[B] characters, each by the inverse of its row's distribution function: one number decides, in any batch.
+
+        Args:
+            tempered: [B, V] log probabilities, up to a constant for each row.
+            uniforms: [B, 1] in [0, 1).
+        """
+        size = tempered.shape[1]
+        torch.exp(tempered - tempered.amax(dim=1, keepdim=True), out=self._weights[:, :size])
+        # First which block of characters, then which of the block: a running sum over all of them takes far longer.
+        blocks = self._weights.view(len(tempered), -1, _BLOCK)
+        ends = blocks.sum(dim=2).double().cumsum(dim=1)
+        targets = torch.minimum(uniforms * ends[:, -1:], ends[:, -1:] * _JUST_BELOW)
+        block = torch.searchsorted(ends, targets, right=True)
+        before = ends.gather(1, (block - 1).clamp(min=0)) * (block > 0)
+        within = blocks[self._rows, block[:, 0]].double().cumsum(dim=1)
+        rest = torch.minimum(targets - before, within[:, -1:] * _JUST_BELOW)
+        return (block * _BLOCK + torch.searchsorted(within, rest, right=True))[:, 0]
+
+
+def _allowed(tempered: Tensor) -> Tensor:
+    """[B, V] what could be drawn: what is not used up, or if nothing is left, what may stand there at all."""
+    possible = tempered > -torch.inf
+    fresh = tempered > _AGAIN / 2
+    return torch.where((possible & fresh).any(dim=1, keepdim=True), possible & fresh, possible)

@@ -12,7 +12,9 @@ POETGEN_LAYERS = (
     {"script", "vocabulary", "phonology"},
     {"text", "prosody", "corpus", "planner", "record", "metrics"},
     {"registry", "dataset"},
-    {"generator", "discriminator", "prepare"},  # torch starts here
+    {"packing"},  # torch starts here
+    {"peaks"},
+    {"generator", "discriminator", "prepare"},
     {"sampling", "likelihood"},
     {"drafting"},
     {"checkpoint"},
