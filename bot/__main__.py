@@ -34,6 +34,7 @@ from bot.settings import Settings, child_variables, load_settings
 from bot.store import Store
 from bot.voices import Voices
 from bot.words import WordList
+from poetgen.allocator import give_memory_back
 from poetgen.errors import PoetgenError
 from poetgen.registry import Registry
 
@@ -189,6 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if settings.discord_token is None and not has_input(sys.stdin):
             raise StartError(_NO_DOOR)
         set_up_logging(settings)
+        give_memory_back()
         asyncio.run(_until_stopped(_serve(settings)))
     except (StartError, PoetgenError) as error:
         print(error, file=sys.stderr)

@@ -29,7 +29,7 @@ class Metrics:
         )
         self.lag = Histogram(
             "yin_event_loop_lag_seconds", "How late the event loop woke up",
-            buckets=(0.001, 0.01, 0.05, 0.1, 0.3, 1), registry=registry,
+            buckets=(0.001, 0.01, 0.05, 0.1, 0.2, 0.5, 1), registry=registry,
         )  # fmt: skip
         self.queue = Gauge("yin_queue_length", "Requests that wait", registry=registry)
         self.version = Gauge("yin_version_info", "The shared version in use", ["version"], registry=registry)

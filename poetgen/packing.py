@@ -13,6 +13,8 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 MIN_ROWS = 2  # from which on a row's bits do not depend on the others
 _ROWS_HINT = 8  # for how many rows the layout is chosen
+# oneDNN makes and keeps half a megabyte of code for each number of rows that a layer has seen, so there are few.
+_ROWS = (2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 # Weight -> (its version when it was packed, the packed copy); gone with the weight, made anew when training moves it.
 _packed = WeakTensorKeyDictionary()
 _in_use = True
@@ -26,14 +28,17 @@ def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
         weight: [O, I].
         bias: [O].
     """
-    if not _in_use or torch.is_grad_enabled() or not _fits(inputs, weight):
+    rows = inputs.numel() // inputs.shape[-1]
+    padded = next((size for size in _ROWS if size >= rows), None)
+    if not _in_use or padded is None or torch.is_grad_enabled() or not _fits(inputs, weight):
         return nn.functional.linear(inputs, weight, bias)
     version, packed = _packed.get(weight, (-1, None))
     if version != weight._version:
         packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), _ROWS_HINT)
         _packed[weight] = weight._version, packed
-    product: Tensor = torch.ops.mkldnn._linear_pointwise(inputs, packed, bias, "none", [], "")
-    return product
+    full = nn.functional.pad(inputs.reshape(rows, -1), (0, 0, 0, padded - rows))
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(full, packed, bias, "none", [], "")
+    return product[:rows].view(*inputs.shape[:-1], -1)
 
 
 def _fits(inputs: Tensor, weight: Tensor) -> bool:

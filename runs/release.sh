@@ -11,8 +11,6 @@ adversarial_minutes=${3:-16}
 work=work/release
 python=.venv/bin/python
 
-# glibc gives large blocks back to the kernel at every step, and a third of the time goes there; let it keep them.
-export MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_TOP_PAD_=268435456
 export POETGEN_HOME=$work/home
 
 resume() { if [ -f "$1/checkpoint.json" ]; then echo --resume; fi; }

@@ -7,7 +7,7 @@ ROOT = Path(__file__).parents[1]
 
 # Each module may import those of its own layer and of the layers above it in this table.
 POETGEN_LAYERS = (
-    {"errors"},
+    {"errors", "allocator"},
     {"poem", "files", "classics"},
     {"script", "vocabulary", "phonology"},
     {"text", "prosody", "corpus", "planner", "record", "metrics"},
@@ -25,7 +25,7 @@ POETGEN_LAYERS = (
     {"__main__"},
 )
 WITHOUT_TORCH = {name for layer in POETGEN_LAYERS[:5] for name in layer} | {"__main__", "prepare"}
-BOT_MAY_USE = {"poem", "errors", "registry", "prosody", "script", "text"}
+BOT_MAY_USE = {"allocator", "poem", "errors", "registry", "prosody", "script", "text"}
 
 
 def imports(path: Path, *, at_import_only: bool = False) -> set[str]:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from poetgen import files
+from poetgen.allocator import keep_memory
 from poetgen.errors import CheckpointError, TrainingError
 
 CHECKPOINT_SECONDS = 180.0
@@ -187,13 +188,14 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tens
 
 
 def use_device(name: str, threads: int | None = None) -> str:
-    """The device to train on, found to be there; on the CPU also how many threads compute.
+    """The device to train on, found to be there; on the CPU also how many threads compute, and memory kept for them.
 
     Raises:
         TrainingError: There is no such device here.
     """
     if threads is not None:
         torch.set_num_threads(threads)
+    keep_memory()
     if name == "cpu" or (name.startswith("cuda") and torch.cuda.is_available()):
         return name
     raise TrainingError(f"There is no device {name!r} here. Train with --device cpu.")

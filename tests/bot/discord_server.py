@@ -7,8 +7,10 @@ import asyncio
 import json
 import os
 import sys
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,8 @@ class Slow(FakePoet):
         time.sleep(float(sys.argv[3]) if len(sys.argv) > 3 else 0)
         return super().compose(requests)
 
-program.load_poet = lambda home, num_threads, version: Slow()
+if sys.argv[3:] != ["real"]:
+    program.load_poet = lambda home, num_threads, version: Slow()
 discord.http.Route.BASE, gateway = sys.argv[1:3]
 discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway)
 program.leave(program.main([]))
@@ -58,6 +61,7 @@ class Discord:
         self.bodies: list[tuple[str, str, Any]] = []
         self.answered: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self.shown: dict[str, dict[str, Any]] = {}
+        self.times: dict[str, float] = {}
         self.failures: list[tuple[str, int, dict[str, Any]]] = []
         self._socket: web.WebSocketResponse | None = None
         self._last_id = _FIRST_ID
@@ -76,11 +80,11 @@ class Discord:
         parts = request.path.strip("/").split("/")
         if parts[0] == "interactions":
             self.shown[parts[2]] = body
-            self.answered[parts[2]].set()
+            self._answered(parts[2])
             return _json({"interaction": {"id": parts[1], "type": 2, "response_message_id": str(self.next_id())}})
         if parts[0] == "webhooks" and request.method in ("PATCH", "POST"):
             self.shown[parts[2]] = body
-            self.answered[f"{parts[2]} edited"].set()
+            self._answered(f"{parts[2]} edited")
             return _json(self.message(body or {}))
         answers: dict[str, Any] = {
             "/users/@me": USER,
@@ -109,6 +113,10 @@ class Discord:
                 self.ready.set()
         self.left.set()
         return socket
+
+    def _answered(self, what: str) -> None:
+        self.times.setdefault(what, time.monotonic())
+        self.answered[what].set()
 
     def next_id(self) -> int:
         self._last_id += 1
@@ -164,9 +172,9 @@ async def _body(request: web.Request) -> Any:
     return None
 
 
-@pytest.fixture
-async def discord_server() -> AsyncIterator[Discord]:
-    """A running one."""
+@asynccontextmanager
+async def running() -> AsyncIterator[Discord]:
+    """A server on a port of its own."""
     discord = Discord()
     app = web.Application()
     app.router.add_get("/socket/", discord.socket)
@@ -178,8 +186,17 @@ async def discord_server() -> AsyncIterator[Discord]:
     await site.start()
     discord.address = f"http://127.0.0.1:{runner.addresses[0][1]}"
     discord.gateway = discord.address.replace("http", "ws") + "/socket"
-    yield discord
-    await runner.cleanup()
+    try:
+        yield discord
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def discord_server() -> AsyncIterator[Discord]:
+    """A running one."""
+    async with running() as discord:
+        yield discord
 
 
 async def start(
