@@ -91,6 +91,9 @@ def _parser() -> argparse.ArgumentParser:
         stage.add_argument("--device", default="cpu", help="cpu or cuda")
         stage.add_argument("--threads", type=int, default=None, help="CPU threads to compute with")
         stage.set_defaults(run=run)
+        if name == "pretrain":
+            stage.add_argument("--steps", type=int, help="stop after so many steps, if the minutes are not over before")
+            stage.add_argument("--profile", action="store_true", help="say how near it is to the machine's bound")
         if name == "adversarial":
             stage.add_argument("--generator", type=Path, required=True, help="folder of the pretraining run")
             stage.add_argument("--reward", choices=("probability", "logit"), default="logit")
@@ -197,15 +200,27 @@ def _prepare(options: argparse.Namespace) -> int:
 def _pretrain(options: argparse.Namespace) -> int:
     from poetgen.dataset import load_dataset
     from poetgen.training import pretrain
+    from poetgen.training.parallel import working
     from poetgen.training.run import Run, use_device
 
-    device = use_device(options.device, options.threads)
-    dataset = load_dataset(options.data)
-    run = Run(options.out, "pretrain", resume=options.resume)
-    config = pretrain.PRESETS[options.preset]
-    pretrain.pretrain(
-        dataset, run, config, minutes=options.minutes, seed=options.seed, device=device, resume=options.resume
-    )
+    with working(use_device(options.device, options.threads)) as workers:
+        dataset = load_dataset(options.data)
+        run = Run(options.out, "pretrain", resume=options.resume, max_steps=options.steps, workers=workers)
+        config = pretrain.PRESETS[options.preset]
+        generator = pretrain.pretrain(
+            dataset,
+            run,
+            config,
+            minutes=options.minutes,
+            seed=options.seed,
+            device=workers.device,
+            resume=options.resume,
+        )
+        if not workers.first:
+            return 0
+    if options.profile:
+        share = pretrain.share_of_bound(generator, config, run.speed / workers.size)
+        print(f"That is {share:.0%} of what this machine's matrix products alone allow, in bfloat16.")
     print(f"Pretrained in {options.out}. Next: poetgen adversarial --generator {options.out} --data {options.data} ...")
     return 0
 

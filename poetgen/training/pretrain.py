@@ -17,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel
 from poetgen.dataset import Dataset, FormData, minibatches
 from poetgen.generator import Conditions, Generator, GeneratorConfig
 from poetgen.likelihood import poem_nll, sequence_nll
+from poetgen.peaks import Peaks
 from poetgen.training.losses import gaussian_kl
 from poetgen.training.run import Run
 from poetgen.vocabulary import UNKNOWN_ID
@@ -206,11 +207,13 @@ def pretrain(
     if resume:
         run.load(modules, optimizers)
         averages.n_averaged.fill_(run.progress.step)
-    # A resumed run must not see its first batches again.
-    rng = np.random.default_rng([seed, run.progress.step])
-    torch.manual_seed(seed + run.progress.step)
+    # A resumed run must not see its first batches again, nor two workers the same ones.
+    workers = run.workers
+    rng = np.random.default_rng([seed, run.progress.step, workers.rank])
+    torch.manual_seed(seed + run.progress.step + 1_000_003 * workers.rank)
     batches = {
-        size: minibatches(dataset.train, size, rng) for size in {config.first_chars_per_batch, config.chars_per_batch}
+        size: minibatches(dataset.train, size // workers.size, rng)
+        for size in {config.first_chars_per_batch, config.chars_per_batch}
     }
     extra = {"config": asdict(config), "seed": seed}
     average: dict[str, float] = {}
@@ -232,20 +235,31 @@ def pretrain(
         loss = nll + kl.clamp(min=config.free_nats)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        workers.average_gradients(generator.parameters())
         torch.nn.utils.clip_grad_norm_(generator.parameters(), config.clip_norm)
         optimizer.step()
         averages.update_parameters(generator)
-        run.progress.chars += ids.numel()
+        run.progress.chars += ids.numel() * workers.size
         for name, value in (("nll", nll), ("kl", kl)):
             average[name] = 0.98 * average.get(name, float(value.detach())) + 0.02 * float(value.detach())
         if run.progress.step % 20 == 0:
-            speed = run.progress.chars / max(1e-9, run.progress.seconds)
-            bar.set_postfix_str(f"nll {average['nll']:.3f} kl {average['kl']:.3f} {speed:,.0f} chars/s", refresh=False)
-        if run.progress.step % config.validate_every == config.validate_every - 1:
+            bar.set_postfix_str(f"nll {average['nll']:.3f} kl {average['kl']:.3f}", refresh=False)
+        if workers.first and run.progress.step % config.validate_every == config.validate_every - 1:
             values = validation_nll(averaged, dataset.validation)
             run.log({"chars": run.progress.chars, **average, "validation": values})
-    run.log({"chars": run.progress.chars, **average, "validation": validation_nll(averaged, dataset.validation)})
+    if workers.first:
+        run.log({"chars": run.progress.chars, **average, "validation": validation_nll(averaged, dataset.validation)})
     return averaged.eval()
+
+
+def share_of_bound(generator: Generator, config: PretrainConfig, chars_per_second: float) -> float:
+    """How near a speed is to what this machine could do at most: to the products alone, at their peak in bfloat16.
+
+    Forward once, backward twice; the products are the generator's, at the sizes of a whole batch.
+    """
+    products = generator.products
+    peaks = Peaks.measure(products, config.chars_per_batch, torch.bfloat16)
+    return 3 * peaks.least_seconds(products, 1, 0) * chars_per_second
 
 
 def generator_config(config: PretrainConfig, dataset: Dataset) -> GeneratorConfig:

@@ -6,6 +6,7 @@ its JSON beside it, and `metrics.jsonl`.
 
 import json
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from tqdm import tqdm
 from poetgen import files
 from poetgen.allocator import keep_memory
 from poetgen.errors import CheckpointError, TrainingError
+from poetgen.training.parallel import Workers
 
 CHECKPOINT_SECONDS = 180.0
 _WEIGHTS_FILE, _STATE_FILE, _METRICS_FILE = "checkpoint.safetensors", "checkpoint.json", "metrics.jsonl"
@@ -51,15 +53,26 @@ class Run:
         stage: "pretrain" or "adversarial"; a checkpoint of another stage is refused.
         resume: Whether to go on from the checkpoint there.
         max_steps: Steps at most, whatever the time; tests must not hang on a machine's speed.
+        workers: Those that train together; only the first writes into the folder.
 
     Raises:
         TrainingError: There is a checkpoint and `resume` is false, or none and it is true.
     """
 
-    def __init__(self, folder: Path, stage: str, *, resume: bool, max_steps: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        stage: str,
+        *,
+        resume: bool,
+        max_steps: int | None = None,
+        workers: Workers | None = None,
+    ) -> None:
         self.folder = folder
+        self.workers = workers or Workers()
         self.stage = stage
         self.progress = Progress()
+        self.speed = 0.0  # characters a second, of `steps` when it has ended
         self._max_steps = max_steps
         exists = (folder / _STATE_FILE).exists()
         if exists and not resume:
@@ -114,6 +127,8 @@ class Run:
         extra: Mapping[str, object],
     ) -> None:
         """Write the checkpoint; the JSON last, so that it never speaks of weights that are not there."""
+        if not self.workers.first:
+            return
         tensors: dict[str, Tensor] = {}
         for prefix, module in modules.items():
             tensors |= {f"{prefix}.{name}": tensor.contiguous() for name, tensor in module.state_dict().items()}
@@ -132,14 +147,16 @@ class Run:
 
     def log(self, record: Mapping[str, object]) -> None:
         """Append a line to `metrics.jsonl`."""
+        if not self.workers.first:
+            return
         row = {"step": self.progress.step, "seconds": round(self.progress.seconds, 1), **record}
         with (self.folder / _METRICS_FILE).open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
     def _used(self, budget: float) -> float:
-        """Share of the budget used, by time (seconds) or by steps, whichever is more."""
+        """Share of the budget used, by time (seconds) or by steps, whichever is more; 1 once it was interrupted."""
         by_steps = self.progress.step / self._max_steps if self._max_steps else 0.0
-        return max(self.progress.seconds / budget, by_steps)
+        return self.workers.agree(max(self.progress.seconds / budget, by_steps, float(self._interrupted)))
 
     def steps(
         self, minutes: float, save: Callable[[], None], *, quiet: bool = False
@@ -150,14 +167,16 @@ class Run:
         """
         budget = minutes * 60
         last_save = started = time.monotonic()
-        before = self.progress.seconds
-        with (
-            _interruptible(self),
-            tqdm(
-                total=round(budget), initial=round(min(before, budget)), unit="s", desc=self.stage, disable=quiet
-            ) as bar,
-        ):
-            while (used := self._used(budget)) < 1 and not self._interrupted:
+        before, chars_before = self.progress.seconds, self.progress.chars
+        bar = tqdm(
+            total=round(budget),
+            initial=round(min(before, budget)),
+            unit="s",
+            desc=self.stage,
+            disable=quiet or not self.workers.first,
+        )
+        with _interruptible(self), bar:
+            while (used := self._used(budget)) < 1:
                 yield used, bar
                 now = time.monotonic()
                 self.progress.step += 1
@@ -166,6 +185,9 @@ class Run:
                 if now - last_save > CHECKPOINT_SECONDS:
                     save()
                     last_save = time.monotonic()
+            self.speed = (self.progress.chars - chars_before) / max(1e-9, self.progress.seconds - before)
+            if not bar.disable:
+                tqdm.write(f"{self.stage}: {self.speed:,.0f} characters a second", file=sys.stderr)
         save()
         if self._interrupted:
             raise KeyboardInterrupt

@@ -2,6 +2,8 @@ import json
 import math
 import os
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from poetgen.training.rewards import REWARDS, leave_one_out_advantage
 from poetgen.training.run import Run, use_device
 
 TINY = pretrain.PRESETS["tiny"]
+ROOT = Path(__file__).parents[2]
 
 
 def test_losses_by_hand() -> None:
@@ -204,3 +207,43 @@ def test_senseless_poems_keep_their_characters_or_their_form(dataset: Dataset) -
     assert len(themes) == 30
     changed = (ids.numpy() != data.ids).any(axis=1)
     assert 0 < changed.sum() < 30
+
+
+def test_two_workers_learn_what_one_learns(tmp_path: Path, prepared: Path, dataset: Dataset) -> None:
+    """The real command under torchrun: as many characters a step, so about the same loss after as many steps."""
+    one = [sys.executable, "-m", "poetgen"]
+    two = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "poetgen"]
+    reached: dict[str, float] = {}
+    said: dict[str, str] = {}
+    for name, start in (("one", one), ("two", two)):
+        command = [*start, "pretrain", "--data", str(prepared), "--out", str(tmp_path / name), "--preset", "tiny"]
+        options = ["--minutes", "5", "--steps", "300", "--threads", "1", "--profile"]
+        done = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True, check=True)
+        rows = [json.loads(row) for row in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        assert [row["step"] for row in rows] == [49, 99, 149, 199, 249, 299, 300], "one of them speaks"
+        reached[name], said[name] = rows[-1]["validation"]["all"], done.stdout
+        assert "characters a second" in done.stderr
+        assert "of what this machine's matrix products alone allow" in done.stdout
+        state = Run(tmp_path / name, "pretrain", resume=True).state()
+        assert state["progress"]["chars"] == pytest.approx(300 * TINY.chars_per_batch, rel=0.1)
+    assert said["two"].count("Pretrained in") == 1
+    assert reached["two"] == pytest.approx(reached["one"], abs=0.05)
+
+
+def test_gradients_are_those_of_all_workers_together(tmp_path: Path) -> None:
+    """Each worker's own data, one gradient: the mean."""
+    program = tmp_path / "worker.py"
+    program.write_text(
+        "import torch\n"
+        "from poetgen.training.parallel import working\n"
+        "with working('cpu') as workers:\n"
+        "    weights = [torch.nn.Parameter(torch.zeros(2)), torch.nn.Parameter(torch.zeros(3))]\n"
+        "    sum((one * (workers.rank + 1)).sum() for one in weights).backward()\n"
+        "    workers.average_gradients(weights)\n"
+        "    assert all((one.grad == 1.5).all() for one in weights), weights\n"
+        "    assert workers.agree(workers.rank) == 1\n",
+        encoding="utf-8",
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", str(program)]
+    variables = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run(command, env=variables, capture_output=True, check=True)
