@@ -63,7 +63,7 @@ async def built(settings: Settings) -> AsyncIterator[Services]:
     limits = Limits(settings.daily_quota, settings.cooldown_seconds, settings.poetry_script)
     finetune_limits = FinetuneLimits(
         settings.finetune_minutes, settings.finetune_min_poems, settings.finetune_min_voters,
-        settings.finetune_min_votes, settings.finetune_silence_minutes * 60,
+        settings.finetune_min_votes, settings.finetune_silence_minutes * 60, settings.finetune_memory_mb,
     )  # fmt: skip
     inference = Inference(
         partial(load_poet, settings.poetgen_home, settings.torch_threads),

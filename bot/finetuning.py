@@ -34,6 +34,7 @@ class FinetuneLimits:
     min_voters: int = 3
     min_votes: int = 30
     silence_seconds: float = 180.0
+    memory_mb: int = 2048
 
 
 class Watcher(Protocol):
@@ -185,7 +186,11 @@ class Finetuning:
             await asyncio.to_thread(path.write_text, ratings.lines(), encoding="utf-8")
             command = self._command_line(path, voice_of(job.guild_id), job.minutes, job.seed)
             process = TrainingProcess(
-                command, self._variables, self.limits.silence_seconds, lambda heard: self._heard(job, heard)
+                command,
+                self._variables,
+                self.limits.silence_seconds,
+                self.limits.memory_mb,
+                lambda heard: self._heard(job, heard),
             )
             task = asyncio.create_task(process.run(), name=f"finetune-{job.id}")
             self._running = (job.id, task)

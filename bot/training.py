@@ -18,6 +18,7 @@ _log = logging.getLogger(__name__)
 _NICENESS = 10
 _GRACE_SECONDS = 5.0  # from SIGTERM to SIGKILL
 _LONGEST_LINE = 2**20
+_MEMORY_SECONDS = 0.5  # how often its memory is looked at
 _MAX_PLOT_BYTES = 8 * 2**20
 
 
@@ -59,6 +60,7 @@ class TrainingProcess:
         command: What to run.
         variables: Its variables.
         silence_seconds: Without a line for so long it is stopped.
+        most_mb: With more resident memory it is stopped; where there is no /proc, nobody looks.
         heard: Told of each progress line.
     """
 
@@ -67,11 +69,14 @@ class TrainingProcess:
         command: Sequence[str],
         variables: Mapping[str, str],
         silence_seconds: float,
+        most_mb: int,
         heard: Callable[[Progress], Awaitable[None]],
     ) -> None:
         self._command = command
         self._variables = variables
         self._silence_seconds = silence_seconds
+        self._most_mb = most_mb
+        self._too_large = False
         self._heard = heard
         self._process: asyncio.subprocess.Process | None = None
 
@@ -93,18 +98,30 @@ class TrainingProcess:
         with suppress(OSError):  # it may have ended already
             os.setpriority(os.PRIO_PROCESS, process.pid, _NICENESS)
         complaints = asyncio.create_task(self._last_complaint(process), name="finetune-stderr")
+        watch = asyncio.create_task(self._watch_memory(process.pid), name="finetune-memory")
         try:
             last, reason = await self._listen(process)
             await self.stop() if reason else await asyncio.wait_for(process.wait(), self._silence_seconds)
         except TimeoutError:  # it closed its output but does not end
             last, reason = None, "silent"
         finally:
+            watch.cancel()
             await self.stop()
             complaint = await complaints
+        if self._too_large:
+            reason = "memory"
         if reason is None and process.returncode == 0 and last is not None:
             return await asyncio.to_thread(_outcome, last)
         _log.error("the fine-tune failed (%s, exit code %s): %s", reason, process.returncode, complaint)
         return Outcome("failed", reasons=(reason or "crashed",))
+
+    async def _watch_memory(self, pid: int) -> None:
+        while (memory := _resident_mb(pid)) is not None:
+            if memory > self._most_mb:
+                self._too_large = True
+                with suppress(ProcessLookupError):
+                    os.killpg(pid, signal.SIGKILL)
+            await asyncio.sleep(_MEMORY_SECONDS)
 
     async def stop(self) -> None:
         """Ask the child to end, and after a grace period end it with all that it started."""
@@ -152,6 +169,15 @@ class TrainingProcess:
             tail = (tail + piece)[-2000:]
         lines = tail.decode("utf-8", "replace").strip().splitlines()
         return lines[-1] if lines else ""
+
+
+def _resident_mb(pid: int) -> int | None:
+    """Resident memory; None where the system does not say, or the process has ended."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") // 2**20
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def _progress(said: Mapping[str, Any]) -> Progress:

@@ -18,7 +18,7 @@ from poetgen import files
 from poetgen.errors import CheckpointError
 from poetgen.record import JSON_FILE, WEIGHTS_FILE, load_record
 
-_RELEASE = Path(__file__).parent / "release"
+RELEASE = Path(__file__).parent / "release"
 _CURRENT_FILE = "current.json"
 _VOICE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
@@ -65,7 +65,7 @@ class Registry:
         release: The shipped release's folder (tests give their own).
     """
 
-    def __init__(self, home: Path | None = None, release: Path = _RELEASE) -> None:
+    def __init__(self, home: Path | None = None, release: Path = RELEASE) -> None:
         self.home = home or default_home()
         self._release = release
 

@@ -6,6 +6,7 @@ It does what the simulated Discord cannot: other locales, user installs, rate li
 import asyncio
 import json
 import os
+import signal
 import sys
 import time
 from collections import defaultdict
@@ -26,7 +27,7 @@ USER = {"id": "123456789012345678", "username": "yin", "discriminator": "0", "av
 _FIRST_ID = 1_200_000_000_000_000_000
 
 _PROGRAM = """
-import sys, bot.__main__ as program, discord.http, discord.gateway, yarl
+import os, sys, bot.__main__ as program, discord.http, discord.gateway, discord.state, yarl
 from tests.bot.conftest import FakePoet
 
 class Slow(FakePoet):
@@ -39,6 +40,13 @@ if sys.argv[3:] != ["real"]:
     program.load_poet = lambda home, num_threads, version: Slow()
 discord.http.Route.BASE, gateway = sys.argv[1:3]
 discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway)
+connection, begin = discord.state.ConnectionState, discord.state.ConnectionState.__init__
+
+def begin_impatient(self, **options):
+    begin(self, **options | {"heartbeat_timeout": float(os.environ["HEARTBEAT_TIMEOUT"])})
+
+if "HEARTBEAT_TIMEOUT" in os.environ:
+    connection.__init__ = begin_impatient
 program.leave(program.main([]))
 """
 
@@ -63,6 +71,11 @@ class Discord:
         self.shown: dict[str, dict[str, Any]] = {}
         self.times: dict[str, float] = {}
         self.failures: list[tuple[str, int, dict[str, Any]]] = []
+        self.hanging: list[tuple[str, float]] = []  # part of a path, and how many seconds its answer takes
+        self.resetting: list[str] = []  # parts of paths whose connection is cut instead of an answer
+        self.heartbeat_ms = 30_000
+        self.acknowledging = True  # of heartbeats
+        self.identified = self.resumed = 0
         self._socket: web.WebSocketResponse | None = None
         self._last_id = _FIRST_ID
 
@@ -74,6 +87,12 @@ class Discord:
         body = await _body(request)
         self.bodies.append((request.method, request.path, body))
         assert violations(body) == [], (request.path, body)
+        if self.hanging and self.hanging[0][0] in request.path:
+            await asyncio.sleep(self.hanging.pop(0)[1])
+        if self.resetting and self.resetting[0] in request.path:
+            self.resetting.pop(0)
+            assert request.transport is not None
+            request.transport.abort()
         if self.failures and self.failures[0][0] in request.path:
             _, status, content = self.failures.pop(0)
             return _json(content, status)
@@ -98,9 +117,13 @@ class Discord:
     async def socket(self, request: web.Request) -> web.WebSocketResponse:
         socket = self._socket = web.WebSocketResponse()
         await socket.prepare(request)
-        await socket.send_json({"op": 10, "d": {"heartbeat_interval": 30_000}})
+        await socket.send_json({"op": 10, "d": {"heartbeat_interval": self.heartbeat_ms}})
         async for message in socket:
-            if message.json()["op"] == 2:
+            operation = message.json()["op"]
+            if operation == 1 and self.acknowledging:
+                await socket.send_json({"op": 11})
+            elif operation == 2:
+                self.identified += 1
                 hello = {
                     "v": 10,
                     "user": USER,
@@ -111,8 +134,24 @@ class Discord:
                 }
                 await socket.send_json({"op": 0, "t": "READY", "s": 1, "d": hello})
                 self.ready.set()
+            elif operation == 6:
+                self.resumed += 1
+                await socket.send_json({"op": 0, "t": "RESUMED", "s": self.next_id() - _FIRST_ID, "d": {}})
+                self.ready.set()
         self.left.set()
         return socket
+
+    async def drop(self, code: int) -> None:
+        """Close the gateway's connection."""
+        self.ready.clear()
+        assert self._socket is not None
+        await self._socket.close(code=code)
+
+    async def invalidate(self) -> None:
+        """Tell the bot that its session is over and cannot be resumed."""
+        self.ready.clear()
+        assert self._socket is not None
+        await self._socket.send_json({"op": 9, "d": False})
 
     def _answered(self, what: str) -> None:
         self.times.setdefault(what, time.monotonic())
@@ -162,6 +201,28 @@ class Discord:
         await asyncio.wait_for(self.answered[f"{token} edited" if edited else token].wait(), 20)
         shown = self.shown[token]
         return shown if edited else shown.get("data") or {}
+
+
+def option(name: str, value: object, kind: int = 3) -> dict[str, Any]:
+    """An option of a command, as Discord sends it."""
+    return {"name": name, "type": kind, "value": value}
+
+
+async def ready(
+    server: Discord, tmp_path: Path, *arguments: str, level: str = "INFO", **settings: str
+) -> asyncio.subprocess.Process:
+    """A bot that has come online."""
+    program = await start(tmp_path, server.address, server.gateway, *arguments, level=level, **settings)
+    await asyncio.wait_for(server.ready.wait(), 30)
+    return program
+
+
+async def stopped(program: asyncio.subprocess.Process) -> str:
+    """What a bot has logged when it has ended, as it should, by SIGTERM."""
+    program.send_signal(signal.SIGTERM)
+    _, logged = await asyncio.wait_for(program.communicate(), 12)
+    assert program.returncode == 0, logged.decode()
+    return logged.decode()
 
 
 async def _body(request: web.Request) -> Any:

@@ -132,7 +132,7 @@ async def test_missing_program_is_a_failure(services: Services, watched: Watched
 async def test_silent_one_is_stopped() -> None:
     async def heard(_: Progress) -> None: ...
 
-    process = TrainingProcess([sys.executable, "-c", "import time; time.sleep(60)"], {}, 0.3, heard)
+    process = TrainingProcess([sys.executable, "-c", "import time; time.sleep(60)"], {}, 0.3, 2048, heard)
     started = time.monotonic()
     outcome = await process.run()
     assert outcome == Outcome("failed", reasons=("silent",))
@@ -286,7 +286,7 @@ async def test_signal_of_ours_reaches_it(services: Services) -> None:
         "import signal, sys, time, json\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(3))\n"
         "print(json.dumps(dict(stage='x', progress=2, seconds_left=-1)), flush=True)\ntime.sleep(60)"
     )
-    process = TrainingProcess([sys.executable, "-c", code], {}, 20.0, note)
+    process = TrainingProcess([sys.executable, "-c", code], {}, 20.0, 2048, note)
     running = asyncio.create_task(process.run())
     await until(lambda: bool(heard), 20)
     assert heard == [Progress("x", 1.0, 0.0, None)]

@@ -5,12 +5,11 @@ import json
 import signal
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.bot.conftest import Rows
-from tests.bot.discord_server import TOKEN, USER, Discord, discord_server, start
+from tests.bot.discord_server import TOKEN, USER, Discord, discord_server, option, ready, start, stopped
 
 server = discord_server
 
@@ -47,27 +46,10 @@ async def test_signal_leaves_discord_cleanly(server: Discord, tmp_path: Path, nu
     assert not (tmp_path / "data" / "yin.db-wal").exists(), "the database was closed"
 
 
-async def _ready(server: Discord, tmp_path: Path, *arguments: str, **settings: str) -> asyncio.subprocess.Process:
-    program = await start(tmp_path, server.address, server.gateway, *arguments, level="INFO", **settings)
-    await asyncio.wait_for(server.ready.wait(), 30)
-    return program
-
-
-async def _stopped(program: asyncio.subprocess.Process) -> str:
-    program.send_signal(signal.SIGTERM)
-    _, logged = await asyncio.wait_for(program.communicate(), 12)
-    assert program.returncode == 0, logged.decode()
-    return logged.decode()
-
-
-def _option(name: str, value: object, kind: int = 3) -> dict[str, Any]:
-    return {"name": name, "type": kind, "value": value}
-
-
 async def test_other_locales_and_user_installs(server: Discord, tmp_path: Path) -> None:
-    program = await _ready(server, tmp_path)
+    program = await ready(server, tmp_path)
     user = 770_077_007_700  # so long that no time of day holds it
-    told = await server.answer(await server.command("poem", _option("theme", "🍂"), locale="zh-TW", user_id=user))
+    told = await server.answer(await server.command("poem", option("theme", "🍂"), locale="zh-TW", user_id=user))
     assert told["content"].startswith("題目只能用我讀過的漢字")
     assert told["flags"] == 64
     assert (
@@ -75,44 +57,44 @@ async def test_other_locales_and_user_installs(server: Discord, tmp_path: Path) 
     )
     assert "writes a poem" in (await server.answer(await server.command("help", locale="ja", user_id=79)))["content"]
 
-    token = await server.command("poem", _option("theme", "秋夜"), user_id=80, guild_id="55", context=2, member={
+    token = await server.command("poem", option("theme", "秋夜"), user_id=80, guild_id="55", context=2, member={
         "user": {"id": "80", "username": "u", "discriminator": "0", "avatar": None}, "roles": [], "permissions": "0",
         "joined_at": "2026-01-01T00:00:00+00:00", "deaf": False, "mute": False, "flags": 0,
     }, guild={"id": "55", "locale": "zh-CN", "features": []}, guild_locale="zh-CN")  # fmt: skip
     poem = await server.answer(token, edited=True)
     assert "韵部 东" in poem["content"], "a public part, so in the server's language"
     assert [len(row["components"]) for row in poem["components"]][-1] == 2, "no member there, so votes by buttons"
-    logged = await _stopped(program)
+    logged = await stopped(program)
     assert str(user) not in logged, "no user ids at INFO"
 
 
 async def test_rate_limit_and_server_error_are_waited_out(server: Discord, tmp_path: Path) -> None:
-    program = await _ready(server, tmp_path)
+    program = await ready(server, tmp_path)
     limited = {"message": "You are being rate limited.", "retry_after": 0.3, "global": False}
     server.failures = [("@original", 429, limited), ("@original", 500, {"message": "500", "code": 0})]
-    poem = await server.answer(await server.command("poem", _option("theme", "秋夜")), edited=True)
+    poem = await server.answer(await server.command("poem", option("theme", "秋夜")), edited=True)
     assert "秋夜" in poem["content"]
     assert server.failures == []
-    await _stopped(program)
+    await stopped(program)
 
 
 async def test_interaction_that_somebody_else_acknowledged_is_answered_behind(server: Discord, tmp_path: Path) -> None:
-    program = await _ready(server, tmp_path)
+    program = await ready(server, tmp_path)
     already = {"message": "Interaction has already been acknowledged.", "code": 40060}
     server.failures = [("/callback", 400, already)]
     told = await server.answer(await server.command("help"), edited=True)
     assert "`/poem` writes a poem" in told["content"]
     assert told["flags"] == 64, "still for one only"
     server.failures = [("/callback", 400, already)] * 2
-    poem = await server.answer(await server.command("poem", _option("theme", "秋夜"), user_id=5), edited=True)
+    poem = await server.answer(await server.command("poem", option("theme", "秋夜"), user_id=5), edited=True)
     assert "秋夜" in poem["content"]
-    assert "Traceback" not in await _stopped(program)
+    assert "Traceback" not in await stopped(program)
 
 
 async def test_acknowledged_within_300_ms_while_composing(server: Discord, tmp_path: Path) -> None:
-    program = await _ready(server, tmp_path, "1.5")
+    program = await ready(server, tmp_path, "1.5")
     await server.answer(await server.command("help", user_id=1))  # the first one pays for what is set up late
-    composing = await server.command("poem", _option("theme", "秋夜"), user_id=2)
+    composing = await server.command("poem", option("theme", "秋夜"), user_id=2)
     seconds = []
     for number in range(20):
         started = time.monotonic()
@@ -120,16 +102,16 @@ async def test_acknowledged_within_300_ms_while_composing(server: Discord, tmp_p
         seconds.append(time.monotonic() - started)
     assert sorted(seconds)[18] < 0.3, seconds
     await server.answer(composing, edited=True)
-    await _stopped(program)
+    await stopped(program)
 
 
 async def test_sigterm_in_the_middle_of_a_poem_finishes_it(server: Discord, tmp_path: Path) -> None:
-    program = await _ready(server, tmp_path, "2")
-    token = await server.command("poem", _option("theme", "秋夜"))
+    program = await ready(server, tmp_path, "2")
+    token = await server.command("poem", option("theme", "秋夜"))
     await server.answer(token)
     await asyncio.sleep(0.3)
     started = time.monotonic()
-    await _stopped(program)
+    await stopped(program)
     assert time.monotonic() - started < 10
     assert "秋夜" in (await server.answer(token, edited=True))["content"]
     rows = Rows(tmp_path / "data" / "yin.db")
@@ -137,20 +119,20 @@ async def test_sigterm_in_the_middle_of_a_poem_finishes_it(server: Discord, tmp_
 
 
 async def test_sigterm_gives_a_poem_back_that_takes_too_long(server: Discord, tmp_path: Path) -> None:
-    program = await _ready(server, tmp_path, "30")
-    token = await server.command("poem", _option("theme", "秋夜"))
+    program = await ready(server, tmp_path, "30")
+    token = await server.command("poem", option("theme", "秋夜"))
     await server.answer(token)
     await asyncio.sleep(0.3)
     started = time.monotonic()
-    await _stopped(program)
+    await stopped(program)
     assert time.monotonic() - started < 10
     assert "about to restart" in (await server.answer(token, edited=True))["content"]
     assert Rows(tmp_path / "data" / "yin.db")("SELECT used FROM usage") == [(0,)]
 
 
 async def test_kill_9_loses_no_vote_that_was_answered(server: Discord, tmp_path: Path) -> None:
-    program = await _ready(server, tmp_path)
-    poem = await server.answer(await server.command("poem", _option("theme", "秋夜")), edited=True)
+    program = await ready(server, tmp_path)
+    poem = await server.answer(await server.command("poem", option("theme", "秋夜")), edited=True)
     ups = [c["custom_id"] for row in poem["components"] for c in row["components"] if ":up:" in c["custom_id"]]
     tokens: dict[int, str] = {}
     started = time.monotonic()
@@ -167,6 +149,6 @@ async def test_kill_9_loses_no_vote_that_was_answered(server: Discord, tmp_path:
 
 
 async def test_logs_are_json_by_setting(server: Discord, tmp_path: Path) -> None:
-    program = await _ready(server, tmp_path, LOG_FORMAT="json")
-    for line in (await _stopped(program)).splitlines():
+    program = await ready(server, tmp_path, LOG_FORMAT="json")
+    for line in (await stopped(program)).splitlines():
         assert {"asctime", "levelname", "name", "message"} <= json.loads(line).keys()
