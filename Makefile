@@ -5,7 +5,7 @@ PYTHON := python3
 endif
 VENV := .venv/bin
 
-.PHONY: run test check lint types clean
+.PHONY: run test check lint types bench soak clean
 
 run: .venv/installed
 	@$(VENV)/python -m bot
@@ -21,6 +21,12 @@ lint: .venv/installed-dev
 
 types: .venv/installed-dev
 	$(VENV)/mypy
+
+bench: .venv/installed-dev
+	$(VENV)/python -m bench
+
+soak: .venv/installed-dev
+	$(VENV)/python -m bench.soak
 
 clean:
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

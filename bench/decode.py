@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from poetgen import packing
 from poetgen.generator import Conditions, Generator
 from poetgen.peaks import Peaks, best_seconds
-from poetgen.poem import DEFAULT_FORM, PoemRequest
+from poetgen.poem import DEFAULT_FORM, FORMS, PoemRequest
 from poetgen.poet import Poet, constraints_of, drafter_of
 from poetgen.sampling import sample
 from poetgen.vocabulary import START_ID
@@ -41,6 +41,9 @@ def measure(poet: Poet) -> dict[str, float]:
         seconds = best_seconds(lambda drafts=drafts: sample(generator, constraints, drafts), 5)  # type: ignore[misc]
         least = form.num_chars * peaks.least_seconds(generator.products, batch, _BYTES)
         figures |= {f"seconds_{batch}": seconds, f"bound_{batch}": least, f"times_bound_{batch}": seconds / least}
+    for name, one in FORMS.items():
+        asked = [poet.check(PoemRequest(one, theme="秋夜"))]
+        figures[f"request_seconds_{name}"] = best_seconds(lambda asked=asked: poet.compose(asked), 5)  # type: ignore[misc]
     ours = max(BATCHES) / figures[f"seconds_{max(BATCHES)}"]
     figures["poems_a_second"] = ours
     allowed = constraints.tones[0]

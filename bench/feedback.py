@@ -227,6 +227,23 @@ def draw(trials: Sequence[Trial]) -> Figure:
     return figure
 
 
+def run(full: bool, home: Path, keep: Callable[[Sequence[Trial]], None] = lambda trials: None) -> list[Trial]:
+    """All trials.
+
+    Args:
+        full: The whole table instead of the default one.
+        home: An empty folder for the voices.
+        keep: Told of the trials after each, so that a night cut short is not lost.
+    """
+    trials: list[Trial] = []
+    bench = Bench(Registry(home))
+    all_tastes = tastes(bench.model.vocabulary, bench.model.planner, range(3 if full else 2))
+    for crowd, votes, taste, seed, method in tqdm(plan(full, all_tastes), unit="trial"):
+        trials.append(bench.trial(crowd, votes, taste, seed, method, home))
+        keep(trials)
+    return trials
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="bench.feedback", description=__doc__.splitlines()[0] if __doc__ else "")
@@ -234,15 +251,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("bench/results"), help="folder to write")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    trials: list[Trial] = []
+
+    def keep(trials: Sequence[Trial]) -> None:
+        rows = json.dumps([asdict(trial) for trial in trials], ensure_ascii=False, indent=1)
+        (options.out / "feedback.json").write_text(rows + "\n", encoding="utf-8")
+
     with TemporaryDirectory() as home:
-        bench = Bench(Registry(Path(home)))
-        all_tastes = tastes(bench.model.vocabulary, bench.model.planner, range(3 if options.full else 2))
-        for crowd, votes, taste, seed, method in tqdm(plan(options.full, all_tastes), unit="trial"):
-            trials.append(bench.trial(crowd, votes, taste, seed, method, Path(home)))
-            # After each, so that a night cut short is not lost.
-            rows = json.dumps([asdict(trial) for trial in trials], ensure_ascii=False, indent=1)
-            (options.out / "feedback.json").write_text(rows + "\n", encoding="utf-8")
+        trials = run(options.full, Path(home), keep)
     lines = [f"| {' | '.join(row)} |" for row in table(trials)]
     lines.insert(1, "| --- | --- | --- | --- | --- | --- | --- | --- |")
     (options.out / "feedback.md").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -153,6 +153,11 @@ class Discord:
         assert self._socket is not None
         await self._socket.send_json({"op": 9, "d": False})
 
+    def forget(self) -> None:
+        """Let go of what was sent so far; whoever runs for long would grow without end."""
+        for kept in (self.requests, self.bodies, self.answered, self.shown, self.times):
+            kept.clear()
+
     def _answered(self, what: str) -> None:
         self.times.setdefault(what, time.monotonic())
         self.answered[what].set()

@@ -21,14 +21,15 @@ class Loss:
         votes: (poem, member) of votes that were answered.
         jobs: Fine-tunes that are neither queued nor ended after the next start.
         integrity: What SQLite says of the file.
-        num_answered: How many poems and votes were answered before the kill: a test of the test.
+        num_poems, num_votes: How many were answered before the kill: a test of the test.
     """
 
     poems: frozenset[str]
     votes: frozenset[tuple[str, int]]
     jobs: int
     integrity: str
-    num_answered: int
+    num_poems: int
+    num_votes: int
 
     @property
     def none(self) -> bool:
@@ -59,7 +60,7 @@ async def kill_once(server: Discord, folder: Path, seed: int) -> Loss:
             try:
                 if ids and user % 3:
                     poem = chance.choice(ids)
-                    pressed[await server.press(f"yin:{chance.choice(['up', 'down'])}:{poem}", user)] = (poem, user)
+                    pressed[await server.press(f"yin1:{chance.choice(['up', 'down'])}:{poem}", user)] = (poem, user)
                 else:
                     asked.append(await server.command("poem", option("theme", "秋夜"), user_id=user))
             except ConnectionError:
@@ -87,7 +88,7 @@ async def kill_once(server: Discord, folder: Path, seed: int) -> Loss:
         kept_poems = {str(poem) for (poem,) in database.execute("SELECT id FROM poems")}
         kept_votes = {(str(poem), voter) for poem, voter in database.execute("SELECT poem_id, voter_id FROM votes")}
         (integrity,) = database.execute("PRAGMA integrity_check").fetchone()
-    return Loss(poems - kept_poems, votes - kept_votes, _stuck_jobs(folder), integrity, len(poems) + len(votes))
+    return Loss(poems - kept_poems, votes - kept_votes, _stuck_jobs(folder), integrity, len(poems), len(votes))
 
 
 def _database(folder: Path) -> Path:

@@ -12,4 +12,4 @@ async def test_five_kills_lose_nothing_that_was_answered(server: Discord, tmp_pa
     for seed in range(5):
         loss = await kill_once(server, tmp_path, seed)
         assert loss.none, loss
-        assert loss.num_answered > 10, "it was busy"
+        assert min(loss.num_poems, loss.num_votes) > 3, "it was busy"
