@@ -1,6 +1,7 @@
 """One version on disk: weights in safetensors, beside a JSON that a person can read.
 
-Knows the parts of a model, not how they are used. Half precision on disk; a version is named by a hash of both files.
+Knows the parts of a model, not how they are used. On disk a network's matrices are whole numbers of one byte with a
+scale for each row, all else half precision. A version is named by a hash of both files.
 """
 
 import hashlib
@@ -27,6 +28,9 @@ from poetgen.phonology import Phonology
 from poetgen.planner import Planner
 from poetgen.record import FORMAT, JSON_FILE, VOICE_KEYS, WEIGHTS_FILE, load_record, version_name
 from poetgen.vocabulary import Vocabulary
+
+_MOST_8_BIT = 127
+_SCALE = ".scale"  # ends the name of the scales of an 8-bit matrix
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -66,9 +70,8 @@ def save_model(model: Model, folder: Path) -> str:
     """
     tensors: dict[str, Tensor] = {}
     for prefix, module in (("generator", model.generator), ("discriminator", model.discriminator)):
-        tensors |= {
-            f"{prefix}.{name}": value.detach().cpu().half().contiguous() for name, value in module.state_dict().items()
-        }
+        for name, value in module.state_dict().items():
+            tensors |= packed(f"{prefix}.{name}", value.detach().cpu().float())
     arrays: dict[str, npt.NDArray[Any]] = {
         f"phonology.{name}": array for name, array in model.phonology.arrays().items()
     }
@@ -124,11 +127,11 @@ def load_model(folder: Path) -> tuple[str, Model]:
     tensors = load_tensors(folder, str(record["weights_sha256"]))
     try:
         generator = Generator(GeneratorConfig(**record["generator"]))
-        generator.load_state_dict(_under("generator", tensors))
+        generator.load_state_dict(unpacked(_under("generator", tensors)))
         planner = dataset.planner_from_arrays({k: v.numpy() for k, v in _under("planner", tensors).items()})
         table = character_table(generator.embedding.weight, torch.from_numpy(planner.vectors))
         discriminator = Discriminator(DiscriminatorConfig(**record["discriminator"]), table)
-        discriminator.load_state_dict(_under("discriminator", tensors))
+        discriminator.load_state_dict(unpacked(_under("discriminator", tensors)))
         model = Model(
             Vocabulary(record["vocabulary"]),
             Phonology.from_arrays(record["phonology"], {k: v.numpy() for k, v in _under("phonology", tensors).items()}),
@@ -168,9 +171,28 @@ def load_tensors(folder: Path, sha256: str) -> dict[str, Tensor]:
         raise CheckpointError(f"{path} cannot be read ({error}). Register the version again, or roll back.") from None
 
 
+def packed(name: str, tensor: Tensor) -> dict[str, Tensor]:
+    """A network's tensor as it is stored: a matrix in 8 bits, a row's largest number being ±127 of its scale."""
+    if tensor.dim() < 2:
+        return {name: tensor.half()}
+    largest = tensor.abs().amax(dim=tuple(range(1, tensor.dim())), keepdim=True)
+    scale = (largest / _MOST_8_BIT).half().clamp(min=torch.finfo(torch.half).tiny)
+    return {
+        name: (tensor / scale.float()).round().clamp(-_MOST_8_BIT, _MOST_8_BIT).to(torch.int8),
+        name + _SCALE: scale,
+    }
+
+
+def unpacked(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a network that were stored by `packed`, or in half precision."""
+    return {
+        name: tensor.float() * tensors[name + _SCALE].float() if tensor.dtype == torch.int8 else tensor.float()
+        for name, tensor in tensors.items()
+        if not name.endswith(_SCALE)
+    }
+
+
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {
-        name.removeprefix(f"{prefix}."): tensor.float() if prefix in ("generator", "discriminator") else tensor
-        for name, tensor in tensors.items()
-        if name.startswith(f"{prefix}.")
+        name.removeprefix(f"{prefix}."): tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}.")
     }
