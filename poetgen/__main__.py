@@ -75,14 +75,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     prepare.set_defaults(run=_prepare)
 
-    for name, run, text in (
-        ("pretrain", _pretrain, "train the generator by maximum likelihood"),
-        ("adversarial", _adversarial, "train discriminator and generator in turn, and register the version"),
-    ):
+    for name, run, presets, text in (
+        ("pretrain", _pretrain, ("tiny", "base", "lstm", "grow"), "train the generator by maximum likelihood"),
+        (
+            "adversarial", _adversarial, ("tiny", "base"),
+            "train discriminator and generator in turn, and register the version",
+        ),
+    ):  # fmt: skip
         stage = verbs.add_parser(name, help=text)
         stage.add_argument("--data", type=Path, required=True, help="a folder that `prepare` wrote")
         stage.add_argument("--out", type=Path, required=True, help="folder of the run")
-        stage.add_argument("--preset", choices=("tiny", "base"), default="base")
+        stage.add_argument("--preset", choices=presets, default="base")
         stage.add_argument(
             "--minutes", type=float, required=True, help="whole budget, earlier parts of a resumed run included"
         )
@@ -92,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         stage.add_argument("--threads", type=int, default=None, help="CPU threads to compute with")
         stage.set_defaults(run=run)
         if name == "pretrain":
+            stage.add_argument("--base", help="a version to start from; its generator may have fewer blocks")
             stage.add_argument("--steps", type=int, help="stop after so many steps, if the minutes are not over before")
             stage.add_argument("--profile", action="store_true", help="say how near it is to the machine's bound")
         if name == "adversarial":
@@ -198,6 +202,7 @@ def _prepare(options: argparse.Namespace) -> int:
 
 
 def _pretrain(options: argparse.Namespace) -> int:
+    from poetgen.adapter import load_version
     from poetgen.dataset import load_dataset
     from poetgen.training import pretrain
     from poetgen.training.parallel import working
@@ -207,11 +212,18 @@ def _pretrain(options: argparse.Namespace) -> int:
         dataset = load_dataset(options.data)
         run = Run(options.out, "pretrain", resume=options.resume, max_steps=options.steps, workers=workers)
         config = pretrain.PRESETS[options.preset]
+        base = None
+        if options.base:
+            name, model = load_version(_registry(), options.base)
+            if model.vocabulary.chars != dataset.vocabulary.chars:
+                raise CorpusError(f"{options.data} was prepared otherwise than the corpus of {name}; prepare it anew.")
+            base = name, model.generator
         generator = pretrain.pretrain(
             dataset,
             run,
             config,
             minutes=options.minutes,
+            base=base,
             seed=options.seed,
             device=workers.device,
             resume=options.resume,

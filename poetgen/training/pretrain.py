@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from poetgen.dataset import Dataset, FormData, minibatches
+from poetgen.errors import TrainingError
 from poetgen.generator import Conditions, Generator, GeneratorConfig
 from poetgen.likelihood import poem_nll, sequence_nll
 from poetgen.peaks import Peaks
@@ -66,6 +67,9 @@ class PretrainConfig:
 
 PRESETS: Mapping[str, PretrainConfig] = {
     "base": PretrainConfig(),
+    # The LSTM alone, and what is put on top of one that has been trained (see `Generator`).
+    "lstm": PretrainConfig(num_blocks=0),
+    "grow": PretrainConfig(learning_rate=1e-3, first_chars_per_batch=4000),
     "tiny": PretrainConfig(
         hidden_dim=48, num_blocks=1, attention_dim=32, feedforward_dim=64, embedding_dim=32, context_dim=32,
         noise_dim=8, first_chars_per_batch=800, chars_per_batch=800, warmup_steps=10, learning_rate=1e-2,
@@ -173,6 +177,7 @@ def pretrain(
     config: PretrainConfig,
     *,
     minutes: float,
+    base: tuple[str, Generator] | None = None,
     seed: int = 0,
     device: str = "cpu",
     resume: bool = False,
@@ -185,17 +190,22 @@ def pretrain(
         run: Where checkpoints and metrics go.
         config: How; a resumed run must be given the one it began with.
         minutes: The whole budget, earlier parts of a resumed run included.
+        base: Name and generator of a version to start from, of the same size but for blocks, which it may lack.
         seed: Of weights, batches and noise.
         device: A torch device.
         resume: Go on from the run's checkpoint.
         quiet: No progress bar.
 
     Raises:
+        TrainingError: The base is of another size.
         KeyboardInterrupt: Stopped by the user, after saving.
     """
     torch.manual_seed(seed)
     generator = Generator(generator_config(config, dataset)).to(device)
-    _start_from_unigrams(generator, dataset)
+    if base is None:
+        _start_from_unigrams(generator, dataset)
+    else:
+        _start_from(generator, base[1])
     optimizer = torch.optim.AdamW(
         generator.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.99), fused=True
     )
@@ -215,7 +225,7 @@ def pretrain(
         size: minibatches(dataset.train, size // workers.size, rng)
         for size in {config.first_chars_per_batch, config.chars_per_batch}
     }
-    extra = {"config": asdict(config), "seed": seed}
+    extra = {"config": asdict(config), "base": base and base[0], "seed": seed}
     average: dict[str, float] = {}
     generator.train()
     target = generator.device
@@ -285,6 +295,20 @@ def _start_from_unigrams(generator: Generator, dataset: Dataset) -> None:
     counts[:UNKNOWN_ID] = 1e-3
     with torch.no_grad():
         generator.output_bias.copy_(torch.from_numpy(np.log(counts / counts.sum())))
+
+
+def _start_from(generator: Generator, base: Generator) -> None:
+    """Give a generator the weights of a smaller one; its further blocks add nothing yet."""
+    try:
+        missing = generator.load_state_dict(base.state_dict(), strict=False)
+    except RuntimeError:
+        missing = None
+    if (
+        missing is None
+        or missing.unexpected_keys
+        or any(not name.startswith("blocks.") for name in missing.missing_keys)
+    ):
+        raise TrainingError("The base version is of another size than this preset. Name another by --base or --preset.")
 
 
 def load_pretrained(run: Run, dataset: Dataset, device: str = "cpu") -> tuple[Generator, dict[str, object]]:

@@ -66,6 +66,25 @@ def test_importance_bound_is_the_log_of_the_mean() -> None:
     assert gaussian_log_ratio(torch.zeros(1, 2), torch.zeros(1, 2), torch.zeros(1, 2)).item() == 0
 
 
+def test_a_generator_grows_from_one_without_blocks(dataset: Dataset, tmp_path: Path) -> None:
+    small = Generator(pretrain.generator_config(replace(TINY, num_blocks=0), dataset)).eval()
+    still = replace(TINY, learning_rate=0.0)
+    run = Run(tmp_path / "run", "pretrain", resume=False, max_steps=1)
+    grown = pretrain.pretrain(dataset, run, still, minutes=60, base=("abc", small), quiet=True)
+    assert len(grown.blocks) == TINY.num_blocks
+    data = dataset.train["wujue"].take(slice(10))
+    ids, noise = torch.from_numpy(data.ids).long(), torch.zeros(10, TINY.noise_dim)
+    conditions = Conditions.none(data.form, 10)
+    with torch.no_grad():
+        assert torch.allclose(grown(ids, conditions, noise), small(ids, conditions, noise), atol=1e-5)
+    _, recipe = pretrain.load_pretrained(Run(tmp_path / "run", "pretrain", resume=True), dataset)
+    assert recipe["base"] == "abc"
+    other = Run(tmp_path / "other", "pretrain", resume=False, max_steps=1)
+    wider = replace(TINY, hidden_dim=64)
+    with pytest.raises(TrainingError, match="another size"):
+        pretrain.pretrain(dataset, other, wider, minutes=60, base=("abc", small), quiet=True)
+
+
 def test_more_importance_samples_tighten_the_bound(dataset: Dataset, pretraining: Path) -> None:
     generator, _ = pretrain.load_pretrained(Run(pretraining, "pretrain", resume=True), dataset)
     data = dataset.train["wujue"].take(slice(60))
