@@ -17,9 +17,7 @@ from poetgen.training.finetune import (
     StandIns,
     Strength,
     adapter_of,
-    describe_rated,
-    learn_votes,
-    share_lost,
+    electorate_of,
 )
 from poetgen.training.ratings import Ratings
 
@@ -29,14 +27,11 @@ _DESIRED, _UNDESIRED = 1.0, 1.0  # weights of KTO's two sides
 _BETA = 0.1
 
 
-def _verdict_change(model: Model, ratings: Ratings, stand_ins: StandIns) -> Tensor:
-    rated = describe_rated(model, ratings.poems)
-    return learn_votes(rated, ratings.up.sum(axis=1), ratings.down.sum(axis=1), stand_ins, FinetuneConfig())
-
-
 def discriminator_alone(model: Model, ratings: Ratings, stand_ins: StandIns) -> Adapter:
     """A reward model for the choice among candidates; generator and plan stay."""
-    return adapter_of(model, _verdict_change(model, ratings, stand_ins), Strength(0, 0))
+    votes = (torch.from_numpy(side.sum(axis=1)) for side in (ratings.up, ratings.down))
+    taste, bias = electorate_of(model, ratings, stand_ins).learn(*votes)
+    return adapter_of(taste, bias, Strength(0, 0))
 
 
 def liked_only(model: Model, ratings: Ratings, stand_ins: StandIns) -> Adapter:
@@ -88,11 +83,10 @@ def _fitted(model: Model, ratings: Ratings, stand_ins: StandIns, loss: Callable[
         optimizer.zero_grad()
         loss(gain).backward()
         optimizer.step()
-        adapter = Adapter({"output_bias": change.detach()}, {}, torch.zeros(len(change)), 0.0)
-        if share_lost(adapter.applied(model), stand_ins) > FinetuneConfig().most_lost:
+        if stand_ins.share_lost(change.detach()) > FinetuneConfig().most_lost:
             break
         best = change.detach().clone()
-    return Adapter({"output_bias": best}, {}, torch.zeros(len(best)), 0.0)
+    return Adapter({"output_bias": best}, {})
 
 
 @torch.no_grad()

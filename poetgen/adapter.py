@@ -1,7 +1,7 @@
 """An adapter: the small changes by which a voice differs from its base version.
 
-Knows no training and no votes. It holds the differences of a few vectors of generator, discriminator and
-planner, some thirty kilobytes in all, so that few votes move few numbers and a thousand voices fit on a disk.
+Knows no training and no votes. It holds what is added to a few vectors of generator and discriminator, some
+thirty kilobytes in all, so that few votes move few numbers and a thousand voices fit on a disk.
 """
 
 import copy
@@ -29,45 +29,43 @@ class Adapter:
     """Changes to a model.
 
     Attributes:
-        generator: Name of a parameter of the generator -> what is added to it.
+        generator: Name of a tensor of the generator -> what is added to it.
         discriminator: The same of the discriminator.
-        taste: [V] of each character, as `Model` has it.
-        planning: By how many nats a nat of its taste makes a character likelier as a keyword of the plan.
+        planning: By how many nats a nat of the discriminator's taste makes a character likelier as a keyword.
     """
 
     generator: Mapping[str, Tensor]
     discriminator: Mapping[str, Tensor]
-    taste: Tensor
-    planning: float
+    planning: float = 0.0
 
     def applied(self, model: Model) -> Model:
         """A model with the changes, in evaluation mode; all that is not changed is shared with `model`.
 
         Raises:
-            AttributeError, IndexError, RuntimeError: The changes are those of another model.
+            KeyError, IndexError, RuntimeError: The changes are those of another model.
         """
+        discriminator = _changed(model.discriminator, self.discriminator)
         return replace(
             model,
             generator=_changed(model.generator, self.generator),
-            discriminator=_changed(model.discriminator, self.discriminator),
-            planner=model.planner.leaning((self.planning * self.taste).numpy()),
-            taste=self.taste,
+            discriminator=discriminator,
+            planner=model.planner.leaning((self.planning * discriminator.taste).numpy()),
             base=model,
         )
 
 
 def _changed(network: Network, changes: Mapping[str, Tensor]) -> Network:
     # Told to the copier as copied already, the unchanged tensors are shared.
-    shared = {
-        id(tensor): tensor
-        for name, tensor in [*network.named_parameters(), *network.named_buffers()]
-        if name not in changes
-    }
+    shared = {id(tensor): tensor for name, tensor in _tensors(network).items() if name not in changes}
     changed = copy.deepcopy(network, shared)
     with torch.no_grad():
         for name, change in changes.items():
-            changed.get_parameter(name).add_(change)
+            _tensors(changed)[name].add_(change)
     return changed.eval()
+
+
+def _tensors(network: nn.Module) -> dict[str, Tensor]:
+    return {**dict(network.named_parameters()), **dict(network.named_buffers())}
 
 
 def save_adapter(adapter: Adapter, folder: Path, said: Mapping[str, object]) -> str:
@@ -83,7 +81,7 @@ def save_adapter(adapter: Adapter, folder: Path, said: Mapping[str, object]) -> 
     """
     tensors = {f"generator.{name}": change.half().contiguous() for name, change in adapter.generator.items()}
     tensors |= {f"discriminator.{name}": change.half().contiguous() for name, change in adapter.discriminator.items()}
-    tensors |= {"taste": adapter.taste.half().contiguous(), "planning": torch.tensor(adapter.planning)}
+    tensors["planning"] = torch.tensor(adapter.planning)
     return write_version(folder, tensors, said)
 
 
@@ -104,12 +102,14 @@ def load_version(registry: Registry, name: str) -> tuple[str, Model]:
     if record["base"] is None:
         return str(record["version"]), model
     tensors = {key: value.float() for key, value in load_tensors(folder, record["weights_sha256"]).items()}
-    # Voices of the first editions leave plan and choice as they are.
-    taste, planning = tensors.get("taste", torch.zeros(len(model.vocabulary))), tensors.get("planning", torch.zeros(()))
-    adapter = Adapter(_under("generator.", tensors), _under("discriminator.", tensors), taste, float(planning))
+    if "taste" in tensors:  # voices of earlier editions say it twice: so, and as features' weights
+        tensors["discriminator.taste"] = tensors.pop("taste")
+        tensors.pop("discriminator.chars.weight", None)
+    planning = float(tensors.pop("planning", torch.zeros(())))  # those of the first leave the plan as it is
+    adapter = Adapter(_under("generator.", tensors), _under("discriminator.", tensors), planning)
     try:
         return str(record["version"]), adapter.applied(model)
-    except (AttributeError, IndexError, RuntimeError) as error:
+    except (KeyError, IndexError, RuntimeError) as error:
         raise CheckpointError(f"The version in {folder} is damaged ({error}). Fit the voice anew.") from None
 
 

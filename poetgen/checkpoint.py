@@ -41,8 +41,6 @@ class Model:
         shares: How common each pattern and rhyme group is, as `drafting` wants it.
         temperature: The default for writing.
         lift: How much the decoder lifts rare characters, as `sampling.Constraints` wants it.
-        taste: [V] what a voice's server holds of each character, in nats of its verdict on a poem of one character;
-            None for a whole version.
         base: What a voice changes, and shares all the rest with; None for a whole version.
     """
 
@@ -55,7 +53,6 @@ class Model:
     shares: Shares
     temperature: float = 1.0
     lift: float = 0.0
-    taste: Tensor | None = None
     base: "Model | None" = None
     parent: str | None = None
     figures: Mapping[str, object] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 Knows no training. It reads characters through a fixed table of what is known of them: the generator's embedding,
 which has seen the whole corpus, their association vectors, and how common they are. So a few thousand fakes cannot
-be learned by heart character by character, and a few dozen rated poems are enough to learn a taste from.
+be learned by heart character by character. Past the network there is room for what a voice holds of each character.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,6 @@ from poetgen.vocabulary import PAD_ID, UNKNOWN_ID
 _KERNELS = ((1, 1), (1, 2), (1, 3), (1, 4), (2, 1), (2, 2), (2, 3))
 _MAX_LINES, _MAX_POSITIONS = 8, 7
 # How much of a character's description is its association vector and its frequency, where its embedding counts as 1.
-# Chosen for learning tastes from 300 simulated votes (docs/experiments.md).
 _VECTOR_WEIGHT, _FREQUENCY_WEIGHT = 0.75, 0.5
 
 
@@ -75,6 +74,7 @@ class Discriminator(nn.Module):
     """
 
     table: Tensor
+    taste: Tensor
 
     def __init__(self, config: DiscriminatorConfig, table: Tensor) -> None:
         super().__init__()
@@ -92,9 +92,11 @@ class Discriminator(nn.Module):
         self.form = nn.Embedding(len(FORMS), config.hidden_dim)
         self.hidden = nn.Linear(pooled, config.hidden_dim)
         self.logit = nn.Linear(2 * config.hidden_dim, 1)
-        # Past all layers: what characters as such count for. The shortest way for a taste (see `training.finetune`).
+        # Past all layers: what characters as such count for.
         self.chars = nn.Linear(num_features, 1, bias=False)
         nn.init.zeros_(self.chars.weight)
+        # [V] the same as votes have it, in nats (see `training.taste`); a whole version has none.
+        self.register_buffer("taste", torch.zeros(len(table)), persistent=False)
         self.dropout = nn.Dropout(config.dropout)
 
     def features(self, described: Tensor, form: Form) -> Tensor:
@@ -115,17 +117,6 @@ class Discriminator(nn.Module):
         hidden = self.hidden(self.dropout(torch.cat(pooled, dim=1))) + self.form.weight[FORM_IDS[form.name]]
         return nn.functional.leaky_relu(hidden, 0.1)
 
-    def judge(self, described: Tensor, form: Form, themes: Tensor) -> Tensor:
-        """[B] logits of poems given as [B, T, F] rows of the table, or mixtures of rows; the rest as for `forward`."""
-        features = self.dropout(self.features(described, form))
-        known = (themes != PAD_ID).unsqueeze(-1)
-        theme = (nn.functional.embedding(themes, self.table) * known).sum(1) / known.sum(1).clamp(min=1)
-        logits = self.logit(torch.cat([features, features * self.theme(theme)], dim=1))
-        # Over the root of the length: the sum of that many independent characters spreads alike in every form.
-        chars = self.chars(described.sum(dim=1) / described.shape[1] ** 0.5)
-        verdicts: Tensor = (logits + chars)[:, 0]
-        return verdicts
-
     def forward(self, ids: Tensor, form: Form, themes: Tensor) -> Tensor:
         """[B] logits.
 
@@ -134,4 +125,17 @@ class Discriminator(nn.Module):
             form: Of all poems.
             themes: [B, K] the themes' characters, `PAD_ID` where there is none.
         """
-        return self.judge(nn.functional.embedding(ids, self.table), form, themes)
+        described = nn.functional.embedding(ids, self.table)
+        features = self.dropout(self.features(described, form))
+        known = (themes != PAD_ID).unsqueeze(-1)
+        theme = (nn.functional.embedding(themes, self.table) * known).sum(1) / known.sum(1).clamp(min=1)
+        logits = self.logit(torch.cat([features, features * self.theme(theme)], dim=1))
+        # Over the root of the length: the sum of that many independent characters spreads alike in every form.
+        chars = self.chars(described.sum(dim=1) / ids.shape[1] ** 0.5)
+        verdicts: Tensor = (logits + chars)[:, 0] + self.liking(ids)
+        return verdicts
+
+    def liking(self, ids: Tensor) -> Tensor:
+        """[B] how much a voice's server likes the characters of poems, [B, T] ids: nats of the logit."""
+        liked: Tensor = self.taste[ids].sum(dim=1) / ids.shape[1] ** 0.5
+        return liked

@@ -42,10 +42,9 @@ from poetgen.vocabulary import UNKNOWN_ID
 
 _SCORE_ROWS = 128
 _CHANCE = random.SystemRandom()
-# In the choice among candidates: what a unit of the discriminator's logit counts for, in nats per character; and how
-# much of how likely a poem is is laid to its characters' being common.
-_LOGIT_WEIGHT, _COMMONNESS_WEIGHT = 0.05, 0.3
-_TASTE_WEIGHT = 0.5  # the same of a voice's verdict, less the base's
+# In the choice among candidates: what a unit of the discriminator's logit counts for, in nats per character; the same
+# of what of it is a voice's taste; and how much of how likely a poem is is laid to its characters' being common.
+_LOGIT_WEIGHT, _TASTE_WEIGHT, _COMMONNESS_WEIGHT = 0.05, 0.4, 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,12 +190,14 @@ class Poet:
             drafts: Of one form.
             asked: (number of the request, seed) of each.
         """
-        drawn = sample(self.model.generator, self._constraints, drafts, groups=[number for number, _ in asked])
-        logits = self.model.discriminator(drawn.ids, drafts[0].form, drawn.conditions.themes)
-        commonness = self._constraints.log_shares[drawn.ids].mean(dim=1)
-        worths = drawn.log_probs - _COMMONNESS_WEIGHT * commonness + _LOGIT_WEIGHT * logits
-        if self.model.taste is not None:
-            worths += _TASTE_WEIGHT * self.model.taste[drawn.ids].sum(dim=1) / drawn.ids.shape[1] ** 0.5
+        form, discriminator = drafts[0].form, self.model.discriminator
+        # A character's share in a poem's taste, times T, is its share in T characters' mean.
+        gains = _TASTE_WEIGHT * discriminator.taste * form.num_chars**0.5
+        gains -= _COMMONNESS_WEIGHT * self._constraints.log_shares
+        groups = [number for number, _ in asked]
+        drawn = sample(self.model.generator, self._constraints, drafts, groups=groups, gains=gains)
+        logits = discriminator(drawn.ids, form, drawn.conditions.themes)
+        worths = drawn.log_probs + gains[drawn.ids].mean(dim=1) + _LOGIT_WEIGHT * logits
         columns = (drawn.rows, drawn.ids, logits, worths)
         return [
             (asked[row][0], _Written(asked[row][1], drafts[row], ids, realness, worth))

@@ -165,16 +165,18 @@ def sample(
     drafts: Sequence[Draft],
     *,
     groups: Sequence[int] | None = None,
+    gains: Tensor | None = None,
     keep_masks: bool = False,
 ) -> Sample:
-    """Draw one poem for each draft, or for the likelier ones of each group.
+    """Draw one poem for each draft, or for the better ones of each group.
 
     Args:
         generator: The model, in evaluation mode for inference.
         constraints: Made for its vocabulary.
         drafts: At most `MAX_ROWS`, all of one form.
-        groups: Which drafts compete, equal numbers for those that do. After each couplet the less likely half of a
+        groups: Which drafts compete, equal numbers for those that do. After each couplet the worse half of a
             group is given up, down to eight: what begins badly is not chosen in the end, and need not be written.
+        gains: [V] what each character counts for in that, beside its log p, nats.
         keep_masks: Return the masks, to train under them; not together with groups.
     """
     count = len(drafts)
@@ -192,7 +194,10 @@ def sample(
     rows = torch.arange(len(drafts), device=device)
     for line in range(form.num_lines):
         if groups is not None and line and line % 2 == 0 and len(rows) > _LEAST_KEPT:
-            kept = _better_halves(decoder.log_probs, [groups[row] for row in rows.tolist()])
+            worths = decoder.log_probs
+            if gains is not None:
+                worths = worths + gains[decoder.ids[:, : line * form.line_lengths[0]]].sum(dim=1)
+            kept = _better_halves(worths, [groups[row] for row in rows.tolist()])
             decoder.keep(kept)
             rows, conditions, noise = rows[kept], conditions.take(kept), noise[kept]
         for position in range(form.line_lengths[line]):
@@ -210,22 +215,22 @@ def sample(
     )
 
 
-def _better_halves(log_probs: Tensor, groups: Sequence[int]) -> Tensor:
-    """The places of each group's likelier half, `_LEAST_KEPT` at least, in order.
+def _better_halves(worths: Tensor, groups: Sequence[int]) -> Tensor:
+    """The places of each group's better half, `_LEAST_KEPT` at least, in order.
 
     Args:
-        log_probs: [B] so far.
+        worths: [B] so far.
         groups: B of them.
     """
     members: dict[int, list[int]] = {}
     for place, group in enumerate(groups):
         members.setdefault(group, []).append(place)
-    scores = log_probs.tolist()
+    scores = worths.tolist()
     kept: list[int] = []
     for places in members.values():
         ranked = sorted(places, key=lambda place: -scores[place])
         kept += ranked[: max(len(places) // 2, _LEAST_KEPT)]
-    return torch.tensor(sorted(kept), device=log_probs.device)
+    return torch.tensor(sorted(kept), device=worths.device)
 
 
 class _Decoder:

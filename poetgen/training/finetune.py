@@ -3,9 +3,8 @@
 Knows no server and no users. As in `adversarial`, first the discriminator learns, then the generator follows it, held
 near where it was by KL. Two things differ, for there are only some hundred votes:
 
-- Of the discriminator only the last step moves: what characters as such count for. Beside the votes it sees stand-ins
-  for the real and fake poems of its training, which no installed bot has: the base's own poems, each labelled with how
-  real the base holds it. They keep its verdict where the votes say nothing.
+- Of the discriminator only what characters as such count for moves, with a prior in the place of the real and fake
+  poems of its training, which no installed bot has: what the votes say nothing of stays (`training.taste`).
 - The generator follows in closed form. The change of the verdict is a sum over the poem's characters; of all
   distributions at a place, p(c) exp(strength x change(c)) raises it most for its KL from p (the Gibbs variational
   principle). So the change is added to the output's bias, as strongly as the KL allowed permits. What it leaves out:
@@ -29,14 +28,15 @@ from poetgen.poet import constraints_of, drafter_of
 from poetgen.registry import Registry
 from poetgen.sampling import Sample, sample
 from poetgen.training.gate import Verdict, judge
-from poetgen.training.losses import soft_label_loss, vote_loss
-from poetgen.training.ratings import RatedPoem, Ratings, Weights
+from poetgen.training.ratings import RatedPoem, Ratings
+from poetgen.training.taste import Electorate, TastePrior, bags
 
 # Told what is being done, the share done, and the mean change of the verdict if there is one.
 Progress = Callable[[str, float, float | None], None]
 
 # What of the strength that the KL allows is tried, where the gate finds that the poems lost something else by it.
 _SHARES_TRIED = (1.0, 0.7, 0.5, 0.35, 0.25)
+_BATCH = 32  # poems; more would take memory that the bot beside it wants
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +44,13 @@ class FinetuneConfig:
     """How a voice learns.
 
     Attributes:
-        vote_share: What the votes weigh in the discriminator's loss, 0 to 1; stand-ins weigh the rest.
-        prior: How strongly the change is drawn to zero: nats, over all votes, at a length of one (a normal prior).
-        stand_ins: How many poems of the base stand in.
+        stand_ins: How many of the base's own poems stand in for people's: they say how far poems differ, and how far
+            the voice is from the base.
         most_lost: The KL to the base that is allowed, as a share of the base's nats per character.
         most_replanned: The KL to the base's keywords that is allowed, in nats a keyword.
         measured_poems: How many poems the gate draws of each.
     """
 
-    vote_share: float = 0.5
-    prior: float = 2.0
     stand_ins: int = 192
     most_lost: float = 0.01
     most_replanned: float = 2.0
@@ -76,7 +73,7 @@ class Outcome:
 
 
 class StandIns:
-    """The base's own poems, drawn as it would serve them, and what the base holds of them.
+    """The base's own poems, drawn as it would serve them.
 
     Args:
         model: The base.
@@ -90,10 +87,27 @@ class StandIns:
         self._asked = [(poem.form, "".join(char for char in poem.theme if char in model.vocabulary)) for poem in poems]
         self._seed = seed
         self.samples = self.draw(model, count)
+        # A voice's generator differs from the base's in the output's bias alone: what it knows of them is the same.
         with torch.no_grad():
-            self.logits = torch.cat(
-                [model.discriminator(item.ids, item.conditions.form, item.conditions.themes) for item in self.samples]
-            )
+            self._features = [model.generator.features(item.ids, item.conditions, item.noise) for item in self.samples]
+
+    @torch.no_grad()
+    def share_lost(self, change: Tensor) -> float:
+        """KL(base ‖ voice) on these poems, unmasked, as a share of the base's nats there; ≥ 0.
+
+        Args:
+            change: [V] what the voice adds to the output's bias.
+        """
+        # With q proportional to p e^change, KL(p ‖ q) = log E_p e^change - E_p change.
+        highest = change.max()
+        gains = torch.stack([change, (change - highest).exp()], dim=1)
+        lost = total = 0.0
+        for item, features in zip(self.samples, self._features, strict=True):
+            anchor = torch.log_softmax(self.model.generator.logits(features), dim=-1)
+            total -= float(anchor.gather(2, item.ids[:, :, None]).sum())
+            means, raised = (anchor.exp_() @ gains).unbind(dim=-1)
+            lost += float((raised.log() + highest - means).sum())
+        return lost / total
 
     def draw(self, model: Model, count: int) -> list[Sample]:
         """Poems of the base or of a voice, of the forms that were rated; half of them on a theme that was."""
@@ -106,64 +120,19 @@ class StandIns:
         samples = []
         for form in dict.fromkeys(form for form, _ in picked):
             rows = [number for number, request in enumerate(requests) if request.form == form]
-            for start in range(0, len(rows), 64):
-                chunk = rows[start : start + 64]
+            for start in range(0, len(rows), _BATCH):
+                chunk = rows[start : start + _BATCH]
                 drafts = drafter.drafts([requests[row] for row in chunk], [seeds[row] for row in chunk])
                 samples.append(sample(model.generator, constraints, drafts))
         return samples
 
-    def described(self) -> Tensor:
-        """[S, F] as `describe` gives it."""
-        return torch.cat([describe(self.model, item.ids) for item in self.samples])
 
-
-def describe(model: Model, ids: Tensor) -> Tensor:
-    """[B, F] what the discriminator's last step is told of poems of [B, T] ids: all their characters together."""
-    described: Tensor = torch.nn.functional.embedding(ids, model.discriminator.table).sum(dim=1) / ids.shape[1] ** 0.5
-    return described
-
-
-def describe_rated(model: Model, poems: Sequence[RatedPoem]) -> Tensor:
-    """[P, F] the same of rated poems of any form."""
-    return torch.cat([describe(model, torch.tensor([model.vocabulary.encode("".join(poem.lines))])) for poem in poems])
-
-
-def learn_votes(rated: Tensor, up: Weights, down: Weights, stand_ins: StandIns, config: FinetuneConfig) -> Tensor:
-    """[F + 1] the change of the discriminator's last step, its bias last, that votes ask for.
-
-    A convex problem, solved to its end: the same votes give the same change.
-
-    Args:
-        rated: [P, F] the rated poems.
-        up: [P] what their likes weigh.
-        down: [P] what their dislikes weigh.
-        stand_ins: What keeps the verdict where the votes say nothing.
-        config: How.
-    """
-    rated = _with_one(rated).double()
-    others = _with_one(stand_ins.described()).double()
-    logits = stand_ins.logits.double()
-    labels = torch.sigmoid(logits)
-    liked, disliked = torch.from_numpy(up), torch.from_numpy(down)
-    change = torch.zeros(rated.shape[1], dtype=torch.double, requires_grad=True)
-    optimizer = torch.optim.LBFGS([change], max_iter=100, line_search_fn="strong_wolfe")
-
-    def loss() -> Tensor:
-        optimizer.zero_grad()
-        # What the base thought of a poem is no evidence of how people vote: the votes see the change alone.
-        asked = vote_loss(rated @ change, liked, disliked)
-        kept = soft_label_loss(logits + others @ change, labels)
-        prior = config.prior * change[:-1].square().sum() / (liked + disliked).sum()
-        total = config.vote_share * (asked + prior) + (1 - config.vote_share) * kept
-        total.backward()
-        return total
-
-    optimizer.step(loss)
-    return change.detach().float()
-
-
-def _with_one(rows: Tensor) -> Tensor:
-    return torch.cat([rows, torch.ones(len(rows), 1)], dim=1)
+def electorate_of(model: Model, ratings: Ratings, stand_ins: StandIns) -> Electorate:
+    """The rated poems, ready to learn from."""
+    size = len(model.vocabulary)
+    rated = bags([torch.tensor(poem.ids(model.vocabulary)) for poem in ratings.poems], size)
+    base_poems = bags([ids for item in stand_ins.samples for ids in item.ids], size)
+    return Electorate(TastePrior(torch.from_numpy(model.planner.vectors), base_poems), rated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,38 +151,18 @@ class Strength:
         return Strength(share * self.generator, share * self.planner)
 
 
-def adapter_of(model: Model, change: Tensor, strength: Strength) -> Adapter:
+def adapter_of(taste: Tensor, bias: Tensor, strength: Strength) -> Adapter:
     """The voice's change: to the discriminator as learned, to generator and planner as strong as said."""
-    taste = model.discriminator.table @ change[:-1]
-    return Adapter(
-        {"output_bias": strength.generator * taste},
-        {"chars.weight": change[None, :-1], "logit.bias": change[-1:]},
-        taste,
-        strength.planner,
-    )
+    return Adapter({"output_bias": strength.generator * taste}, {"taste": taste, "logit.bias": bias}, strength.planner)
 
 
-@torch.no_grad()
-def share_lost(voice: Model, stand_ins: StandIns) -> float:
-    """KL(base ‖ voice) on the base's own poems, unmasked, as a share of the base's nats there; ≥ 0."""
-    lost = total = 0.0
-    for item in stand_ins.samples:
-        inputs = (item.ids, item.conditions, item.noise)
-        anchor = torch.log_softmax(stand_ins.model.generator(*inputs), dim=-1)
-        changed = torch.log_softmax(voice.generator(*inputs), dim=-1)
-        lost += float((anchor.exp() * (anchor - changed)).sum())
-        total -= float(anchor.gather(2, item.ids[:, :, None]).sum())
-    return lost / total
-
-
-def strongest(model: Model, change: Tensor, stand_ins: StandIns, config: FinetuneConfig) -> Strength:
-    """How strongly generator and planner may follow a change before they are further from the base than allowed."""
+def strongest(model: Model, taste: Tensor, stand_ins: StandIns, config: FinetuneConfig) -> Strength:
+    """How strongly generator and planner may follow a taste, [V], within the KL that is allowed."""
 
     def lost(strength: float) -> float:
-        return share_lost(adapter_of(model, change, Strength(strength, 0)).applied(model), stand_ins)
+        return stand_ins.share_lost(strength * taste)
 
     def replanned(strength: float) -> float:
-        taste = adapter_of(model, change, Strength(0, strength)).taste
         return model.planner.divergence(model.planner.leaning((strength * taste).numpy()))
 
     return Strength(_largest(lost, config.most_lost), _largest(replanned, config.most_replanned))
@@ -261,39 +210,40 @@ def finetune(
     """
     progress("discriminator", 0.0, None)
     stand_ins = StandIns(model, ratings.poems, config.stand_ins, seed)
-    rated = describe_rated(model, ratings.poems)
-    change = learn_votes(rated, ratings.up.sum(axis=1), ratings.down.sum(axis=1), stand_ins, config)
+    electorate = electorate_of(model, ratings, stand_ins)
+    up, down = torch.from_numpy(ratings.up), torch.from_numpy(ratings.down)
+    taste, bias = electorate.learn(up.sum(dim=1), down.sum(dim=1))
     # Every vote is also predicted by a discriminator that never saw its voter.
     held_out = np.zeros_like(ratings.up)
     num_folds = ratings.up.shape[1]
     for fold in range(num_folds):
         others = [number for number in range(num_folds) if number != fold]
-        up, down = ratings.up[:, others].sum(axis=1), ratings.down[:, others].sum(axis=1)
-        if up.sum() + down.sum() > 0:
-            learned = learn_votes(rated, up, down, stand_ins, config)
-            held_out[:, fold] = (rated @ learned[:-1]).numpy()
+        if (up + down)[:, others].sum() > 0:
+            learned, _ = electorate.learn(up[:, others].sum(dim=1), down[:, others].sum(dim=1))
+            held_out[:, fold] = electorate.poems @ learned
         progress("discriminator", (fold + 1) / num_folds, None)
-    allowed = strongest(model, change, stand_ins, config)
+    allowed = strongest(model, taste, stand_ins, config)
     path = []
     num_steps = 6
     for number in range(num_steps):
         strength = allowed * (number / (num_steps - 1))
-        changed = adapter_of(model, change, strength).applied(model)
+        changed = adapter_of(taste, bias, strength).applied(model)
         drawn = stand_ins.draw(changed, config.stand_ins // 2)
-        reward = float(torch.cat([describe(model, item.ids) for item in drawn]).matmul(change[:-1]).mean())
-        path.append((strength.generator, reward, share_lost(changed, stand_ins)))
+        reward = float(torch.cat([changed.discriminator.liking(item.ids) for item in drawn]).mean())
+        path.append((strength.generator, reward, stand_ins.share_lost(strength.generator * taste)))
         progress("generator", (number + 1) / num_steps, reward)
     reward = path[-1][1]
     progress("gate", 0.0, reward)
     for tried, share in enumerate(_SHARES_TRIED):
-        adapter = adapter_of(model, change, allowed * share)
+        strength = allowed * share
+        adapter = adapter_of(taste, bias, strength)
         candidate = adapter.applied(model)
         verdict = judge(
             model,
             candidate,
             ratings,
             held_out,
-            lost=share_lost(candidate, stand_ins),
+            lost=stand_ins.share_lost(strength.generator * taste),
             most_lost=config.most_lost,
             poems=config.measured_poems,
             seed=seed,
@@ -308,7 +258,7 @@ def finetune(
         "verdict": "promoted" if verdict.passed else "refused",
         "votes_sha256": ratings.sha256,
         "figures": {"before": verdict.before, "after": verdict.after},
-        "recipe": {"finetune": asdict(config), "seed": seed, "strength": asdict(allowed * share)},
+        "recipe": {"finetune": asdict(config), "seed": seed, "strength": asdict(strength)},
     }
     with tempfile.TemporaryDirectory() as folder:
         save_adapter(adapter, Path(folder), said)

@@ -64,13 +64,3 @@ def vote_loss(logits: Tensor, liked: Tensor, disliked: Tensor) -> Tensor:
     """
     nats = liked * nn.functional.softplus(-logits) + disliked * nn.functional.softplus(logits)
     return nats.sum() / (liked + disliked).sum()
-
-
-def soft_label_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross entropy with labels that are probabilities, nats a poem; least where sigmoid(logit) is the label.
-
-    Args:
-        logits: [B].
-        labels: [B] in 0 to 1.
-    """
-    return nn.functional.binary_cross_entropy_with_logits(logits, labels)

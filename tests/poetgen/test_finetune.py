@@ -17,9 +17,9 @@ from poetgen.poem import FORMS, PoemRequest
 from poetgen.poet import Poet
 from poetgen.record import WEIGHTS_FILE
 from poetgen.registry import Registry
-from poetgen.training.finetune import FinetuneConfig, StandIns, adapter_of, finetune, share_lost, strongest
+from poetgen.training.finetune import FinetuneConfig, StandIns, adapter_of, finetune, strongest
 from poetgen.training.gate import judge, vote_auc
-from poetgen.training.losses import soft_label_loss, vote_loss
+from poetgen.training.losses import vote_loss
 from poetgen.training.ratings import NUM_FOLDS, Ratings, read_ratings
 
 CONFIG = FinetuneConfig(stand_ins=48, measured_poems=60, most_lost=0.05)
@@ -111,10 +111,7 @@ def test_votes_without_a_taste_are_refused_and_never_heard(registry: Registry, p
 
 
 def test_a_change_shares_what_it_does_not_change(poet: Poet) -> None:
-    none = torch.zeros(len(poet.model.vocabulary))
-    changed = Adapter({"output_bias": torch.ones_like(poet.model.generator.output_bias)}, {}, none, 0.0).applied(
-        poet.model
-    )
+    changed = Adapter({"output_bias": torch.ones_like(poet.model.generator.output_bias)}, {}).applied(poet.model)
     assert changed.generator.embedding.weight is poet.model.generator.embedding.weight
     assert changed.generator.lstm.weight_hh_l0 is poet.model.generator.lstm.weight_hh_l0
     assert torch.equal(changed.generator.output_bias, poet.model.generator.output_bias + 1)
@@ -123,20 +120,37 @@ def test_a_change_shares_what_it_does_not_change(poet: Poet) -> None:
 
 def test_generator_and_planner_follow_no_further_than_it_may(poet: Poet, ratings: Ratings) -> None:
     stand_ins = StandIns(poet.model, ratings.poems, 32, seed=0)
-    change = torch.randn(poet.model.discriminator.table.shape[1] + 1, generator=torch.Generator().manual_seed(1))
-    assert share_lost(poet.model, stand_ins) == 0
+    taste = torch.randn(len(poet.model.vocabulary), generator=torch.Generator().manual_seed(1))
+    assert stand_ins.share_lost(torch.zeros_like(taste)) == pytest.approx(0, abs=1e-7)
     for most in (0.01, 0.1):
         config = FinetuneConfig(most_lost=most, most_replanned=10 * most)
-        voice = adapter_of(poet.model, change, strongest(poet.model, change, stand_ins, config)).applied(poet.model)
-        assert 0.5 * most < share_lost(voice, stand_ins) <= most
+        strength = strongest(poet.model, taste, stand_ins, config)
+        voice = adapter_of(taste, torch.zeros(1), strength).applied(poet.model)
+        assert 0.5 * most < stand_ins.share_lost(strength.generator * taste) <= most
         assert 5 * most < poet.model.planner.divergence(voice.planner) <= 10 * most
+
+
+def test_the_share_lost_is_the_kl_between_the_two_generators(poet: Poet, ratings: Ratings) -> None:
+    stand_ins = StandIns(poet.model, ratings.poems, 8, seed=0)
+    change = torch.randn(len(poet.model.vocabulary), generator=torch.Generator().manual_seed(2))
+    voice = Adapter({"output_bias": change}, {}).applied(poet.model)
+    lost = total = 0.0
+    for item in stand_ins.samples:
+        with torch.no_grad():
+            ours, theirs = (
+                model.generator(item.ids, item.conditions, item.noise).double().log_softmax(dim=-1)
+                for model in (poet.model, voice)
+            )
+        lost += float((ours.exp() * (ours - theirs)).sum())
+        total -= float(ours.gather(2, item.ids[:, :, None]).sum())
+    assert stand_ins.share_lost(change) == pytest.approx(lost / total, rel=1e-4)
 
 
 def ruined(model: Model) -> Model:
     """A candidate that writes one character wherever it may."""
     change = torch.zeros_like(model.generator.output_bias)
     change[3:8] = 30
-    return Adapter({"output_bias": change}, {}, torch.zeros(len(change)), 0.0).applied(model)
+    return Adapter({"output_bias": change}, {}).applied(model)
 
 
 def test_the_gate_says_what_was_lost(poet: Poet, ratings: Ratings) -> None:
@@ -165,10 +179,6 @@ def test_losses_of_votes_by_hand() -> None:
     assert float(vote_loss(logits, liked, disliked)) == pytest.approx(np.log(2))
     sure = torch.tensor([100.0, -100.0])
     assert float(vote_loss(sure, liked, disliked)) == pytest.approx(0, abs=1e-6)
-    labels = torch.tensor([0.25, 0.75])
-    kept = float(soft_label_loss(torch.logit(labels), labels))
-    assert kept < float(soft_label_loss(torch.logit(labels) + 0.1, labels))
-    assert kept < float(soft_label_loss(torch.logit(labels) - 0.1, labels))
 
 
 @pytest.mark.parametrize(
