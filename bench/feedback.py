@@ -237,7 +237,7 @@ def run(full: bool, home: Path, keep: Callable[[Sequence[Trial]], None] = lambda
     """
     trials: list[Trial] = []
     bench = Bench(Registry(home))
-    all_tastes = tastes(bench.model.vocabulary, bench.model.planner, range(3 if full else 2))
+    all_tastes = tastes(bench.model.vocabulary, bench.model.planner, range(2))
     for crowd, votes, taste, seed, method in tqdm(plan(full, all_tastes), unit="trial"):
         trials.append(bench.trial(crowd, votes, taste, seed, method, home))
         keep(trials)

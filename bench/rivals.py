@@ -12,6 +12,7 @@ from poetgen.adapter import Adapter
 from poetgen.checkpoint import Model
 from poetgen.generator import Conditions, pad_themes
 from poetgen.likelihood import sequence_nll
+from poetgen.training.anchor import Anchor
 from poetgen.training.finetune import (
     FinetuneConfig,
     StandIns,
@@ -72,6 +73,7 @@ def _fitted(model: Model, ratings: Ratings, stand_ins: StandIns, loss: Callable[
     change = torch.zeros_like(model.generator.output_bias, requires_grad=True)
     optimizer = torch.optim.Adam([change], lr=_RATE)
     batches = _batches(model, ratings)
+    anchor = Anchor.of_samples(model, stand_ins.samples)
     best = torch.zeros_like(change)
     for _ in range(_STEPS):
         gain = torch.zeros(len(ratings.poems))
@@ -83,7 +85,7 @@ def _fitted(model: Model, ratings: Ratings, stand_ins: StandIns, loss: Callable[
         optimizer.zero_grad()
         loss(gain).backward()
         optimizer.step()
-        if stand_ins.share_lost(change.detach()) > FinetuneConfig().most_lost:
+        if anchor.share_lost(change.detach()) > FinetuneConfig().most_lost:
             break
         best = change.detach().clone()
     return Adapter({"output_bias": best}, {})

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Never, NoReturn
+from typing import TYPE_CHECKING, Never, NoReturn
 
 from tqdm import tqdm
 
@@ -29,6 +29,10 @@ from poetgen.poem import (
 from poetgen.record import load_phonology
 from poetgen.registry import Registry
 from poetgen.text import couplets, parse_poem
+
+if TYPE_CHECKING:
+    from poetgen.checkpoint import Model
+    from poetgen.dataset import Dataset
 
 _EXIT_INPUT = 2
 _EXIT_INTERRUPTED = 130
@@ -131,6 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     finetune.add_argument("--ratings", type=Path, required=True, help="a file that the bot exported")
     finetune.add_argument("--voice", help="whose voice; all that have none of their own if left out")
     finetune.add_argument("--base", help="the version to start from (default: the shared one in use)")
+    finetune.add_argument("--data", type=Path, help="a prepared corpus, if there is one, to measure what is lost")
     finetune.add_argument("--minutes", type=float, default=10.0, help="give up after this long (default 10)")
     finetune.add_argument("--seed", type=int, default=0)
     finetune.add_argument("--json", action="store_true", help="progress and outcome as JSON lines")
@@ -194,6 +199,11 @@ def _registry() -> Registry:
     return Registry(_home())
 
 
+def _require_same(data: Path, dataset: "Dataset", version: str, model: "Model") -> None:
+    if dataset.vocabulary.chars != model.vocabulary.chars:
+        raise CorpusError(f"{data} was prepared otherwise than the corpus of {version}; prepare it anew.")
+
+
 def _prepare(options: argparse.Namespace) -> int:
     from poetgen.prepare import prepare
 
@@ -215,8 +225,7 @@ def _pretrain(options: argparse.Namespace) -> int:
         base = None
         if options.base:
             name, model = load_version(_registry(), options.base)
-            if model.vocabulary.chars != dataset.vocabulary.chars:
-                raise CorpusError(f"{options.data} was prepared otherwise than the corpus of {name}; prepare it anew.")
+            _require_same(options.data, dataset, name, model)
             base = name, model.generator
         generator = pretrain.pretrain(
             dataset,
@@ -300,8 +309,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     folder = options.data / REFEREE_FOLDER
     if not folder.exists():
         raise CorpusError(f"{options.data} has no referee yet. Train one: poetgen referee --data {options.data}")
-    if dataset.vocabulary.chars != poet.model.vocabulary.chars:
-        raise CorpusError(f"{options.data} was prepared otherwise than the corpus of {poet.version}; prepare it anew.")
+    _require_same(options.data, dataset, poet.version, poet.model)
     referee = load_referee(Run(folder, "referee", resume=True), dataset)
     with tqdm(total=len(evaluate.STEPS), unit="step", desc="evaluate") as bar:
 
@@ -325,6 +333,7 @@ def _finetune(options: argparse.Namespace) -> int:
     import torch
 
     from poetgen.adapter import load_version
+    from poetgen.dataset import load_dataset
     from poetgen.training.finetune import finetune
     from poetgen.training.plots import draw_path
     from poetgen.training.ratings import read_ratings
@@ -338,6 +347,9 @@ def _finetune(options: argparse.Namespace) -> int:
         raise UsageError(f"The version {base} is a voice's. Start from a whole one; a fine-tune learns all votes anew.")
     registry.current(options.voice)  # a voice of an impossible name is refused before the work
     name, model = load_version(registry, base)
+    corpus = load_dataset(options.data) if options.data else None
+    if corpus:
+        _require_same(options.data, corpus, name, model)
     with tqdm(total=len(_FINETUNE_STAGES), unit="stage", desc="finetune", disable=options.json) as bar:
 
         def progress(stage: str, share: float, reward: float | None) -> None:
@@ -353,7 +365,16 @@ def _finetune(options: argparse.Namespace) -> int:
                 line = {"stage": stage, "progress": round(whole, 4), "seconds_left": round(left, 1), "reward": reward}
                 print(json.dumps({**line, "message": ""}), flush=True)
 
-        outcome = finetune(model, name, ratings, registry, voice=options.voice, seed=options.seed, progress=progress)
+        outcome = finetune(
+            model,
+            name,
+            ratings,
+            registry,
+            voice=options.voice,
+            corpus=corpus,
+            seed=options.seed,
+            progress=progress,
+        )
     plot = registry.home / "plots" / f"{outcome.version}.png"
     draw_path(outcome.path, plot)
     verdict = outcome.verdict

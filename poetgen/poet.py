@@ -44,7 +44,7 @@ _SCORE_ROWS = 128
 _CHANCE = random.SystemRandom()
 # In the choice among candidates: what a unit of the discriminator's logit counts for, in nats per character; the same
 # of what of it is a voice's taste; and how much of how likely a poem is is laid to its characters' being common.
-_LOGIT_WEIGHT, _TASTE_WEIGHT, _COMMONNESS_WEIGHT = 0.05, 0.4, 0.3
+_LOGIT_WEIGHT, _TASTE_WEIGHT, _COMMONNESS_WEIGHT = 0.05, 0.8, 0.3
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,19 @@ import torch
 from poetgen.__main__ import main
 from poetgen.adapter import Adapter, load_version
 from poetgen.checkpoint import Model
+from poetgen.dataset import Dataset
 from poetgen.errors import CheckpointError, TrainingError
+from poetgen.generator import Conditions
 from poetgen.poem import FORMS, PoemRequest
 from poetgen.poet import Poet
 from poetgen.record import WEIGHTS_FILE
 from poetgen.registry import Registry
+from poetgen.sampling import Sample
+from poetgen.training.anchor import Anchor
 from poetgen.training.finetune import FinetuneConfig, StandIns, adapter_of, finetune, strongest
 from poetgen.training.gate import judge, vote_auc
 from poetgen.training.losses import vote_loss
+from poetgen.training.pretrain import validation_nll
 from poetgen.training.ratings import NUM_FOLDS, Ratings, read_ratings
 
 CONFIG = FinetuneConfig(stand_ins=48, measured_poems=60, most_lost=0.05)
@@ -119,31 +124,53 @@ def test_a_change_shares_what_it_does_not_change(poet: Poet) -> None:
 
 
 def test_generator_and_planner_follow_no_further_than_it_may(poet: Poet, ratings: Ratings) -> None:
-    stand_ins = StandIns(poet.model, ratings.poems, 32, seed=0)
+    anchor = Anchor.of_samples(poet.model, StandIns(poet.model, ratings.poems, 32, seed=0).samples)
     taste = torch.randn(len(poet.model.vocabulary), generator=torch.Generator().manual_seed(1))
-    assert stand_ins.share_lost(torch.zeros_like(taste)) == pytest.approx(0, abs=1e-7)
+    assert anchor.share_lost(torch.zeros_like(taste)) == pytest.approx(0, abs=1e-7)
     for most in (0.01, 0.1):
         config = FinetuneConfig(most_lost=most, most_replanned=10 * most)
-        strength = strongest(poet.model, taste, stand_ins, config)
+        strength = strongest(poet.model, taste, anchor, config)
         voice = adapter_of(taste, torch.zeros(1), strength).applied(poet.model)
-        assert 0.5 * most < stand_ins.share_lost(strength.generator * taste) <= most
+        assert 0.5 * most < anchor.share_lost(strength.generator * taste) <= most
         assert 5 * most < poet.model.planner.divergence(voice.planner) <= 10 * most
 
 
-def test_the_share_lost_is_the_kl_between_the_two_generators(poet: Poet, ratings: Ratings) -> None:
-    stand_ins = StandIns(poet.model, ratings.poems, 8, seed=0)
-    change = torch.randn(len(poet.model.vocabulary), generator=torch.Generator().manual_seed(2))
+def by_hand(poet: Poet, change: torch.Tensor, item: Sample, *, by_people: bool) -> tuple[float, float]:
+    """(nats lost, nats of the base) of poems, from both whole generators."""
     voice = Adapter({"output_bias": change}, {}).applied(poet.model)
-    lost = total = 0.0
-    for item in stand_ins.samples:
-        with torch.no_grad():
-            ours, theirs = (
-                model.generator(item.ids, item.conditions, item.noise).double().log_softmax(dim=-1)
-                for model in (poet.model, voice)
-            )
-        lost += float((ours.exp() * (ours - theirs)).sum())
-        total -= float(ours.gather(2, item.ids[:, :, None]).sum())
-    assert stand_ins.share_lost(change) == pytest.approx(lost / total, rel=1e-4)
+    with torch.no_grad():
+        ours, theirs = (
+            model.generator(item.ids, item.conditions, item.noise).double().log_softmax(dim=-1)
+            for model in (poet.model, voice)
+        )
+    own = (ours - theirs).gather(2, item.ids[:, :, None])
+    lost = own.sum() if by_people else (ours.exp() * (ours - theirs)).sum()
+    return float(lost), -float(ours.gather(2, item.ids[:, :, None]).sum())
+
+
+def test_the_share_lost_is_what_the_two_generators_say(poet: Poet, ratings: Ratings, dataset: Dataset) -> None:
+    change = torch.randn(len(poet.model.vocabulary), generator=torch.Generator().manual_seed(2))
+    drawn = StandIns(poet.model, ratings.poems, 8, seed=0).samples
+    lost, total = np.sum([by_hand(poet, change, item, by_people=False) for item in drawn], axis=0)
+    assert Anchor.of_samples(poet.model, drawn).share_lost(change) == pytest.approx(lost / total, rel=1e-4)
+    peoples = []
+    for data in dataset.validation.values():
+        ids = torch.from_numpy(data.ids[:8]).long()
+        mean, _ = poet.model.generator.encode(ids)
+        peoples.append(Sample(ids, ids, mean, Conditions.none(data.form, len(ids)), mean, None))
+    lost, total = np.sum([by_hand(poet, change, item, by_people=True) for item in peoples], axis=0)
+    assert Anchor.of_corpus(poet.model, dataset, 8).share_lost(change) == pytest.approx(lost / total, rel=1e-4)
+
+
+def test_a_voice_fitted_beside_a_corpus_keeps_peoples_poems(
+    registry: Registry, ratings: Ratings, dataset: Dataset
+) -> None:
+    name, model = load_version(registry, registry.current())
+    outcome = finetune(model, name, ratings, registry, voice="server-1", corpus=dataset, config=CONFIG)
+    assert outcome.verdict.passed
+    voice = load_version(registry, outcome.version)[1]
+    before, after = (validation_nll(each.generator, dataset.validation, limit=12)["all"] for each in (model, voice))
+    assert after / before - 1 < 2 * CONFIG.most_lost
 
 
 def ruined(model: Model) -> Model:
