@@ -1,6 +1,10 @@
 """From ratings to a voice: taste is learned, noise is refused, and nothing bad is ever heard."""
 
+import errno
 import json
+import os
+import signal
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -273,6 +277,55 @@ def test_the_command_tells_its_progress_and_draws_it(
     assert main(["finetune", "--ratings", str(path), "--base", last["version"]]) == 2
     assert main(["finetune", "--ratings", str(path), "--base", poet.version, "--voice", "../x"]) == 2
     assert "matplotlib.pyplot" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("stage", "ended_by"),
+    [
+        ("discriminator", signal.SIGKILL),
+        ("generator", signal.SIGKILL),
+        ("gate", signal.SIGKILL),
+        ("gate", signal.SIGTERM),
+    ],
+)
+def test_ended_at_any_stage_it_leaves_the_old_voice_and_the_votes(
+    registry: Registry, ratings: Ratings, poet: Poet, tmp_path: Path, stage: str, ended_by: signal.Signals
+) -> None:
+    registry.register(registry.folder(registry.current()))
+    registry.promote(poet.version)
+    old, _ = fit(registry, ratings)
+    assert registry.current("server-1") == old
+    path = write_rows(tmp_path / "ratings.jsonl", rows(poet, 30))
+    votes, names = path.read_bytes(), registry.names()
+    command = [sys.executable, "-m", "poetgen", "finetune", "--ratings", str(path), "--voice", "server-1", "--json"]
+    environment = {**os.environ, "POETGEN_HOME": str(registry.home)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            if json.loads(line).get("stage") == stage:
+                child.send_signal(ended_by)
+                break
+        assert child.wait(30) == -ended_by
+    again = Registry(registry.home, release=tmp_path / "none")
+    assert (again.current("server-1"), again.names(), path.read_bytes()) == (old, names, votes)
+    assert Poet(*load_version(again, old)).compose([PoemRequest(seed=1)])
+    version, _ = fit(again, read_ratings(path))
+    assert version in again.names()
+
+
+def test_a_full_disk_leaves_the_old_voice(
+    registry: Registry, ratings: Ratings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(source: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = registry.current("server-1")
+    monkeypatch.setattr("shutil.copyfile", full)
+    with pytest.raises(CheckpointError, match="Make room and try again"):
+        fit(registry, ratings)
+    monkeypatch.undo()
+    assert registry.current("server-1") == before
+    assert fit(registry, ratings)[0] in registry.names()
 
 
 def test_a_damaged_voice_is_refused(registry: Registry, ratings: Ratings) -> None:
