@@ -22,6 +22,7 @@ from poetgen import dataset, files
 from poetgen.classics import Classics
 from poetgen.discriminator import Discriminator, DiscriminatorConfig, character_table
 from poetgen.drafting import Shares
+from poetgen.endings import Endings
 from poetgen.errors import CheckpointError
 from poetgen.generator import Generator, GeneratorConfig
 from poetgen.phonology import Phonology
@@ -48,6 +49,7 @@ class Model:
     phonology: Phonology
     planner: Planner
     classics: Classics
+    endings: Endings
     generator: Generator
     discriminator: Discriminator
     shares: Shares
@@ -73,7 +75,7 @@ def save_model(model: Model, folder: Path) -> str:
         f"phonology.{name}": array for name, array in model.phonology.arrays().items()
     }
     arrays |= {f"planner.{name}": array for name, array in dataset.planner_arrays(model.planner).items()}
-    arrays["classics.bits"] = model.classics.bits
+    arrays |= {"classics.bits": model.classics.bits, "endings": model.endings.log_chances.astype(np.float16)}
     tensors |= {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
     return write_version(
         folder,
@@ -134,6 +136,8 @@ def load_model(folder: Path) -> tuple[str, Model]:
             Phonology.from_arrays(record["phonology"], {k: v.numpy() for k, v in _under("phonology", tensors).items()}),
             planner,
             Classics(tensors["classics.bits"].numpy()),
+            # Versions of the first editions do not look ahead, and were stored without.
+            Endings(tensors["endings"].float().numpy()) if "endings" in tensors else Endings.unknown(len(table)),
             generator.eval(),
             discriminator.eval(),
             record["shares"],

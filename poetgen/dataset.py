@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 from poetgen import files, planner, prosody
 from poetgen.classics import Classics
 from poetgen.corpus import SplitPoem
+from poetgen.endings import Endings, sure_rhymes
 from poetgen.errors import CorpusError
 from poetgen.phonology import RHYME_GROUPS, Phonology
 from poetgen.planner import Ids, Planner, Vectors
@@ -261,6 +262,12 @@ def shares_of(train: Mapping[str, FormData]) -> dict[str, dict[str, dict[str, fl
         name: {"patterns": shares(data.patterns, PATTERN_IDS), "rhymes": shares(data.rhymes, RHYME_IDS)}
         for name, data in train.items()
     }
+
+
+def endings_of(dataset: Dataset) -> Endings:
+    """How people's rhyming lines end: all even lines of the training poems."""
+    lines = [data.ids.reshape(-1, data.form.line_lengths[0])[1::2, -2:] for data in dataset.train.values()]
+    return Endings.of(np.concatenate(lines), sure_rhymes(dataset.vocabulary, dataset.phonology))
 
 
 def minibatches(

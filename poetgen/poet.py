@@ -42,8 +42,9 @@ from poetgen.vocabulary import UNKNOWN_ID
 
 _SCORE_ROWS = 128
 _CHANCE = random.SystemRandom()
-# In the choice among candidates: what a unit of the discriminator's logit counts for, in nats per character; the same
-# of what of it is a voice's taste; and how much of how likely a poem is is laid to its characters' being common.
+# In the choice among candidates, beside likelihood: what a unit of the discriminator's logit counts for, in nats per
+# character; the same of what of it is a voice's taste; and how much of how likely a poem is is laid to its characters'
+# being common.
 _LOGIT_WEIGHT, _TASTE_WEIGHT, _COMMONNESS_WEIGHT = 0.05, 0.8, 0.3
 
 
@@ -197,7 +198,7 @@ class Poet:
         groups = [number for number, _ in asked]
         drawn = sample(self.model.generator, self._constraints, drafts, groups=groups, gains=gains)
         logits = discriminator(drawn.ids, form, drawn.conditions.themes)
-        worths = drawn.log_probs + gains[drawn.ids].mean(dim=1) + _LOGIT_WEIGHT * logits
+        worths = drawn.worths + _LOGIT_WEIGHT * logits
         columns = (drawn.rows, drawn.ids, logits, worths)
         return [
             (asked[row][0], _Written(asked[row][1], drafts[row], ids, realness, worth))
@@ -287,7 +288,9 @@ def _seeds(request: PoemRequest, source: random.Random) -> list[int]:
 
 def constraints_of(model: Model) -> Constraints:
     """What keeps a model's poems to form, tone and rhyme, and its rare characters in use."""
-    return Constraints(model.vocabulary, model.phonology, model.planner, model.generator.device, lift=model.lift)
+    return Constraints(
+        model.vocabulary, model.phonology, model.planner, model.endings, model.generator.device, lift=model.lift
+    )
 
 
 def drafter_of(model: Model, constraints: Constraints) -> Drafter:

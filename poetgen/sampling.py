@@ -14,6 +14,7 @@ from torch import Tensor
 
 from poetgen import prosody, script
 from poetgen.dataset import PATTERN_IDS, RHYME_IDS
+from poetgen.endings import Endings, sure_rhymes
 from poetgen.generator import Conditions, Generator, pad_themes
 from poetgen.packing import MIN_ROWS
 from poetgen.phonology import RHYME_GROUPS, Phonology
@@ -63,6 +64,8 @@ class Sample:
         rows: [B] which of the drafts they are, in order.
         ids: [B, T] the characters.
         log_probs: [B] mean log p of a character, nats, under the generator itself: no mask, no temperature.
+        worths: [B] what the choice among candidates goes by, nats a character: the same with each line's last character
+            counted twice (there rhyme and tone leave least choice, and lines go wrong), and the gains.
         conditions: What they were to be.
         noise: [B, Z].
         masks: [B, T, V] which characters were allowed where; only if asked for.
@@ -71,6 +74,7 @@ class Sample:
     rows: Tensor
     ids: Tensor
     log_probs: Tensor
+    worths: Tensor
     conditions: Conditions
     noise: Tensor
     masks: Tensor | None
@@ -83,6 +87,8 @@ class Constraints:
         vocabulary: V characters, special ids included.
         phonology: What they sound like.
         planner: Whose keywords say which characters people double, and whose counts how common each is.
+        endings: What the last character but one of a rhyming line is chosen by, beside the generator: which rhymes it
+            leaves open.
         device: Where the tables live.
         lift: How much rare characters are lifted: p(c) becomes proportional to p(c)^(1/temperature) / share(c)^lift.
             What a low temperature makes likelier is also, everywhere, what is common; this takes that part back
@@ -94,6 +100,7 @@ class Constraints:
         vocabulary: Vocabulary,
         phonology: Phonology,
         planner: Planner,
+        endings: Endings,
         device: torch.device | str = "cpu",
         *,
         lift: float = 0.0,
@@ -104,16 +111,14 @@ class Constraints:
         self.lifts = -lift * self.log_shares
         # Rows: free, level, oblique; the special ids are never allowed.
         tones = torch.zeros(3, size, dtype=torch.bool)
-        rhymes = torch.zeros(1 + len(RHYME_GROUPS), size, dtype=torch.bool)
         for number, char in enumerate(vocabulary.chars, start=UNKNOWN_ID + 1):
             if script.fold(char) != char:
                 continue  # a print variant, in a vocabulary older than the table that folds it
             sure = phonology.sure_tones(char)
             tones[:, number] = torch.tensor([True, "level" in sure, "oblique" in sure])
-            for group in phonology.sure_rhymes(char):
-                rhymes[RHYME_IDS[group], number] = True
         self.tones = tones.to(device)
-        self.rhymes = rhymes.to(device)
+        self.rhymes = torch.from_numpy(sure_rhymes(vocabulary, phonology)).to(device)
+        self.endings = torch.from_numpy(np.ascontiguousarray(endings.log_chances.T)).to(device)
         # What is added to the logits, for each set of tones that a place may take; the last: either, but a sure one.
         allowed = torch.cat([tones, tones[1:].any(dim=0, keepdim=True)])
         self.biases = self.lifts.expand(len(allowed), -1).masked_fill(~allowed.to(device), -torch.inf)
@@ -177,7 +182,8 @@ def sample(
         groups: Which drafts compete, equal numbers for those that do. After each couplet the worse half of a
             group is given up, down to eight: what begins badly is not chosen in the end, and need not be written.
         gains: [V] what each character counts for in that, beside its log p, nats.
-        keep_masks: Return the masks, to train under them; not together with groups.
+        keep_masks: Return the masks, to train under them; not together with groups. Then no last character but one is
+            chosen with a view to the rhyme, for the generator shall learn from what it drew by itself.
     """
     count = len(drafts)
     if not 0 < count <= MAX_ROWS or len({draft.form.name for draft in drafts}) != 1:
@@ -189,15 +195,12 @@ def sample(
     form = drafts[0].form
     conditions = conditions_of_drafts(drafts, device)
     noise = torch.from_numpy(np.stack([draft.noise for draft in drafts])).float().to(device)
-    decoder = _Decoder(generator, constraints, conditions, noise, drafts)
+    decoder = _Decoder(generator, constraints, conditions, noise, drafts, gains)
     masks = []
     rows = torch.arange(len(drafts), device=device)
     for line in range(form.num_lines):
         if groups is not None and line and line % 2 == 0 and len(rows) > _LEAST_KEPT:
-            worths = decoder.log_probs
-            if gains is not None:
-                worths = worths + gains[decoder.ids[:, : line * form.line_lengths[0]]].sum(dim=1)
-            kept = _better_halves(worths, [groups[row] for row in rows.tolist()])
+            kept = _better_halves(decoder.worths, [groups[row] for row in rows.tolist()])
             decoder.keep(kept)
             rows, conditions, noise = rows[kept], conditions.take(kept), noise[kept]
         for position in range(form.line_lengths[line]):
@@ -209,6 +212,7 @@ def sample(
         rows[:count],
         decoder.ids[:count],
         decoder.log_probs[:count] / form.num_chars,
+        decoder.worths[:count] / form.num_chars,
         conditions.take(slice(count)),
         noise[:count],
         torch.stack(masks, dim=1) if masks else None,
@@ -242,7 +246,7 @@ class _Decoder:
 
     _PER_POEM = (
         "_context", "_codes", "_rhyme_biases", "_rhyming", "_uniforms", "_temperatures", "_forced", "_alive", "_used",
-        "ids", "log_probs",
+        "_ahead", "ids", "log_probs", "worths",
     )  # fmt: skip
 
     def __init__(
@@ -252,6 +256,7 @@ class _Decoder:
         conditions: Conditions,
         noise: Tensor,
         drafts: Sequence[Draft],
+        gains: Tensor | None,
     ) -> None:
         form = conditions.form
         device = generator.device
@@ -266,6 +271,8 @@ class _Decoder:
         self._rhyme_biases = torch.zeros(constraints.rhymes.shape, device=device).masked_fill_(
             ~constraints.rhymes, -torch.inf
         )[conditions.rhymes]
+        self._ahead = constraints.endings[conditions.rhymes]
+        self._gains = gains
         self._rhyming = self._is_rhyming(form, drafts).to(device)
         self._uniforms = torch.from_numpy(np.stack([draft.uniforms for draft in drafts])).to(device)
         self._temperatures = torch.tensor([draft.temperature for draft in drafts], device=device)[:, None]
@@ -283,7 +290,7 @@ class _Decoder:
             self._used[self._rows[known], self._forced[known, place]] = _AGAIN
         self._weights = torch.zeros(batch, -(-vocabulary_size // _BLOCK) * _BLOCK, device=device)
         self.ids = torch.zeros(batch, num_chars, dtype=torch.long, device=device)
-        self.log_probs = torch.zeros(batch, device=device)
+        self.log_probs, self.worths = torch.zeros(2, batch, device=device)
 
     def keep(self, places: Tensor) -> None:
         """Go on with the poems at these places only."""
@@ -314,14 +321,22 @@ class _Decoder:
         codes = self._codes[:, line, :, position]
         either = _UNIONS[codes[:, 0], codes[:, 1]].to(codes.device)
         wanted = torch.where(self._alive.all(dim=1), either, torch.where(self._alive[:, 0], codes[:, 0], codes[:, 1]))
-        tempered = torch.addcdiv(self._used, logits, self._temperatures).add_(self._constraints.biases[wanted])
+        likely = logits
+        if position == self._length - 2 and not want_mask:
+            # p(character) x p(the rhyme can follow), as p(character | the rhyme follows) wants it.
+            likely = torch.where(self._rhyming[:, line, None], logits + self._ahead, logits)
+        tempered = torch.addcdiv(self._used, likely, self._temperatures).add_(self._constraints.biases[wanted])
         if last:
             tempered += torch.where(self._rhyming[:, line, None], self._rhyme_biases, 0.0)
         chosen = self._draw(tempered, self._uniforms[:, place : place + 1])
         forced = self._forced[:, place]
         chosen = torch.where(forced >= 0, forced, chosen)
         self.ids[:, place] = chosen
-        self.log_probs += logits.gather(1, chosen[:, None])[:, 0] - torch.logsumexp(logits, dim=-1)
+        log_probs = logits.gather(1, chosen[:, None])[:, 0] - torch.logsumexp(logits, dim=-1)
+        self.log_probs += log_probs
+        self.worths += (1 + last) * log_probs
+        if self._gains is not None:
+            self.worths += self._gains[chosen]
         alive = self._alive & self._constraints.tones[codes, chosen[:, None]]
         # A forced character may fit neither template; then the line goes on as if it had not been looked at.
         self._alive = torch.where(alive.any(dim=1, keepdim=True), alive, self._alive)

@@ -10,7 +10,7 @@ POETGEN_LAYERS = (
     {"errors", "allocator"},
     {"poem", "files", "classics"},
     {"script", "vocabulary", "phonology"},
-    {"text", "prosody", "corpus", "planner", "record", "metrics"},
+    {"text", "prosody", "corpus", "planner", "endings", "record", "metrics"},
     {"registry", "dataset"},
     {"packing"},  # torch starts here
     {"peaks"},

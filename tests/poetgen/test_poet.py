@@ -7,8 +7,8 @@ from poetgen import prosody
 from poetgen.dataset import Dataset
 from poetgen.errors import RequestError
 from poetgen.poem import FIRST_SEEDS, FORMS, MAX_SEED, PoemRequest
-from poetgen.poet import Poet, drafter_of
-from poetgen.sampling import Constraints, Draft
+from poetgen.poet import Poet, constraints_of, drafter_of
+from poetgen.sampling import Draft
 
 from tests.poetgen.generated import Sounds  # isort: skip
 
@@ -135,7 +135,7 @@ def test_a_variation_is_near_its_poem_and_replays_by_its_seed_alone(poet: Poet) 
 
 
 def test_a_variation_keeps_most_of_the_noise(poet: Poet) -> None:
-    drafter = drafter_of(poet.model, Constraints(poet.model.vocabulary, poet.model.phonology, poet.model.planner))
+    drafter = drafter_of(poet.model, constraints_of(poet.model))
     requests = [PoemRequest()] * 200
     first = drafter.drafts(requests, range(200))
     varied = drafter.drafts(requests, [seed + (1 + seed) * FIRST_SEEDS for seed in range(200)])

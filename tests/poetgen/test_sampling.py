@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -6,10 +8,11 @@ from hypothesis import strategies as st
 
 from poetgen import prosody
 from poetgen.drafting import Drafter
+from poetgen.endings import Endings
 from poetgen.generator import Generator
 from poetgen.likelihood import sequence_nll
 from poetgen.poem import FORMS, Poem, PoemRequest
-from poetgen.poet import Poet
+from poetgen.poet import Poet, constraints_of
 from poetgen.sampling import MAX_ROWS, Constraints, Draft, sample
 from poetgen.training.losses import masked_log_probs
 
@@ -26,7 +29,7 @@ def generator(poet: Poet) -> Generator:
 
 @pytest.fixture(scope="module")
 def constraints(poet: Poet) -> Constraints:
-    return Constraints(poet.model.vocabulary, poet.model.phonology, poet.model.planner)
+    return constraints_of(poet.model)
 
 
 def drafts_for(drafter: Drafter, form: str, seeds: range, **request: object) -> list[Draft]:
@@ -136,7 +139,7 @@ def test_the_less_likely_half_of_each_group_is_given_up(
     assert torch.equal(kept.log_probs, whole.log_probs[kept.rows])
     assert whole.rows.tolist() == list(range(52))
     # Those given up were mostly not going to be chosen.
-    assert kept.log_probs.max() >= whole.log_probs[:40].quantile(0.9)
+    assert kept.worths.max() >= whole.worths[:40].quantile(0.9)
 
 
 def test_few_candidates_are_all_written(drafter: Drafter, generator: Generator, constraints: Constraints) -> None:
@@ -153,12 +156,40 @@ def test_log_probs_are_those_of_the_generator(drafter: Drafter, generator: Gener
     assert torch.allclose(drawn.log_probs, -nll.mean(dim=1), atol=1e-4)
 
 
+def test_the_choice_counts_line_ends_twice_and_the_gains(
+    drafter: Drafter, generator: Generator, constraints: Constraints, poet: Poet
+) -> None:
+    gains = torch.randn(len(poet.model.vocabulary), generator=torch.Generator().manual_seed(3))
+    drawn = sample(generator, constraints, drafts_for(drafter, "qijue", range(9)), gains=gains)
+    with torch.no_grad():
+        nll = sequence_nll(generator(drawn.ids, drawn.conditions, drawn.noise), drawn.ids)
+    expected = -(nll.sum(dim=1) + nll[:, 6::7].sum(dim=1)) / 28 + gains[drawn.ids].mean(dim=1)
+    assert torch.allclose(drawn.worths, expected, atol=1e-4)
+
+
+def test_a_rhyming_line_is_led_to_where_its_rhyme_can_follow(
+    poet: Poet, drafter: Drafter, generator: Generator
+) -> None:
+    chances = Endings.unknown(len(poet.model.vocabulary)).log_chances.copy()
+    chances[200:, 1:] = -30.0  # whatever the group, only after the commonest characters does a rhyme follow
+    drafts = drafts_for(drafter, "qijue", range(40))
+    plain = sample(generator, constraints_of(replace(poet.model, endings=Endings.unknown(len(chances)))), drafts)
+    led_by = constraints_of(replace(poet.model, endings=Endings(chances)))
+    led = sample(generator, led_by, drafts)
+    rhyming = torch.tensor([[line in prosody.rhyming_lines(draft.pattern, 4) for line in range(4)] for draft in drafts])
+    before = {name: item.ids.view(-1, 4, 7)[:, :, 5][rhyming] for name, item in (("plain", plain), ("led", led))}
+    assert (before["led"] < 200).float().mean() > 0.95 > (before["plain"] < 200).float().mean()
+    assert bool((led.ids[:, :5] == plain.ids[:, :5]).all()), "nothing else is changed before it"
+    trained = sample(generator, led_by, drafts, keep_masks=True)
+    assert torch.equal(trained.ids, plain.ids), "training draws what the generator draws by itself"
+
+
 def test_lifted_characters_are_rarer(poet: Poet, drafter: Drafter, generator: Generator) -> None:
     drafts = drafts_for(drafter, "qijue", range(60))
     model = poet.model
     counts = torch.from_numpy(model.planner.char_counts)
     common = []
     for lift in (0.0, 0.5, 1.0):
-        lifting = Constraints(model.vocabulary, model.phonology, model.planner, lift=lift)
+        lifting = constraints_of(replace(model, lift=lift))
         common.append(float(counts[sample(generator, lifting, drafts).ids].log().mean()))
     assert common[0] > common[1] > common[2]
