@@ -14,7 +14,8 @@ from poetgen.dataset import Dataset
 from poetgen.generator import Conditions
 from poetgen.sampling import Sample
 
-_BATCH = 32  # poems; more would take memory that the bot beside it wants
+_POEMS = 32  # read together
+_PLACES = 512  # whose distributions, V numbers each, are in memory together: the bot beside it wants that memory
 
 
 class Anchor:
@@ -22,34 +23,36 @@ class Anchor:
 
     Args:
         model: The base.
-        read: ([B, T] ids, [B, T, E] features) of poems.
+        ids: [N] the characters of all poems.
+        features: [N, E] what the base knew before each.
         by_people: Whether people wrote them. If so, a voice loses what it predicts them worse; if the base did, the
             KL from the base to the voice.
     """
 
-    def __init__(self, model: Model, read: Sequence[tuple[Tensor, Tensor]], *, by_people: bool) -> None:
+    def __init__(self, model: Model, ids: Tensor, features: Tensor, *, by_people: bool) -> None:
         self._generator = model.generator
-        self._read = read
+        self._ids, self._features = ids, features
         self._by_people = by_people
 
     @classmethod
     @torch.no_grad()
     def of_samples(cls, model: Model, samples: Sequence[Sample]) -> "Anchor":
         """The base's own poems."""
-        read = [(item.ids, model.generator.features(item.ids, item.conditions, item.noise)) for item in samples]
-        return cls(model, read, by_people=False)
+        read = [model.generator.features(item.ids, item.conditions, item.noise) for item in samples]
+        ids = torch.cat([item.ids.flatten() for item in samples])
+        return cls(model, ids, torch.cat([features.flatten(0, 1) for features in read]), by_people=False)
 
     @classmethod
     @torch.no_grad()
     def of_corpus(cls, model: Model, dataset: Dataset, count: int) -> "Anchor":
         """The first `count` validation poems of each form; z as the encoder reads it out of them, else nothing told."""
-        read = []
+        poems, read = [], []
         for data in dataset.validation.values():
-            for start in range(0, min(count, len(data)), _BATCH):
-                ids = torch.from_numpy(data.ids[start : min(start + _BATCH, count)]).long()
+            for ids in torch.from_numpy(data.ids[:count]).long().split(_POEMS):
                 mean, _ = model.generator.encode(ids)
-                read.append((ids, model.generator.features(ids, Conditions.none(data.form, len(ids)), mean)))
-        return cls(model, read, by_people=True)
+                poems.append(ids.flatten())
+                read.append(model.generator.features(ids, Conditions.none(data.form, len(ids)), mean).flatten(0, 1))
+        return cls(model, torch.cat(poems), torch.cat(read), by_people=True)
 
     @torch.no_grad()
     def share_lost(self, change: Tensor) -> float:
@@ -62,9 +65,9 @@ class Anchor:
         highest = change.max()
         gains = torch.stack([change, (change - highest).exp()], dim=1)
         lost = total = 0.0
-        for ids, features in self._read:
+        for ids, features in zip(self._ids.split(_PLACES), self._features.split(_PLACES), strict=True):
             anchor = torch.log_softmax(self._generator.logits(features), dim=-1)
-            total -= float(anchor.gather(2, ids[:, :, None]).sum())
+            total -= float(anchor.gather(1, ids[:, None]).sum())
             means, raised = (anchor.exp_() @ gains).unbind(dim=-1)
             lost += float((raised.log() + highest - (change[ids] if self._by_people else means)).sum())
         return lost / total
