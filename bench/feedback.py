@@ -20,7 +20,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from bench.members import CROWDS, HONEST, NOISE, vote
+from bench.members import CROWDS, HONEST, HOSTILE, NOISE, vote
 from bench.rivals import RIVALS
 from bench.tastes import Taste, tastes
 from poetgen.adapter import load_version
@@ -161,13 +161,14 @@ def plan(full: bool, all_tastes: Sequence[Taste]) -> list[tuple[str, int, Taste,
     """(crowd, votes, taste, seed, method) of each trial."""
     few = [taste for taste in all_tastes if taste.name != "autumn"]  # as the must names them
     if not full:
-        trials = [(crowd, 300, taste, 0, OURS) for crowd in (HONEST, CROWDS[1]) for taste in few]
+        trials = [(crowd, 300, taste, 0, OURS) for crowd in (HONEST, HOSTILE) for taste in few]
         return trials + [(NOISE, 300, few[0], seed, OURS) for seed in range(6)]
     counts = (50, 150, 300, 1000)
     trials = [(HONEST, votes, taste, seed, OURS) for votes in counts for taste in all_tastes for seed in range(3)]
     trials += [(crowd, 300, taste, 0, OURS) for crowd in (*CROWDS[1:3], ROUNDS) for taste in all_tastes]
     trials += [(HONEST, 300, taste, 0, method) for method in RIVALS for taste in all_tastes]
-    return trials + [(NOISE, 300, all_tastes[0], seed, OURS) for seed in range(40)]
+    trials += [(NOISE, 300, all_tastes[0], seed, OURS) for seed in range(40)]
+    return trials + [(HOSTILE, 300, taste, seed, OURS) for taste in all_tastes for seed in (1, 2)]
 
 
 def table(trials: Sequence[Trial]) -> list[list[str]]:

@@ -55,7 +55,7 @@ class AdminCommands:
             case "" | "show":
                 pass
             case "language":
-                await preferences.language(asker, None if value == "auto" else value)
+                await preferences.language(asker, None if value in ("auto", "automatic") else value)
             case "script":
                 await preferences.script(asker, value)
             case "timezone":

@@ -411,6 +411,11 @@ def _write(options: argparse.Namespace) -> int:
     )
     from poetgen.poet import Poet
 
+    if options.voice and all(version.voice != options.voice for version in _registry().versions_of(options.voice)):
+        raise UsageError(
+            f"The voice {options.voice!r} has no version of its own yet. Leave out --voice for the shared one, or fit "
+            f"it: poetgen finetune --voice {options.voice} --ratings FILE"
+        )
     poet = Poet.load(_home(), options.version, voice=options.voice)
     request = poet.check(request)
     total = options.count * (1 if options.seed is not None else options.candidates)

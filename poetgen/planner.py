@@ -158,9 +158,10 @@ class Planner:
         char_counts: [V] how often each character stands anywhere in the corpus.
     """
 
-    # Nats per unit of cosine. Twice what is most likely for people's keywords, given their titles and the keywords
-    # before: cosines know less than people do of what goes together, and readers miss a subject more than a surprise.
-    focus = 14.0
+    # Nats per unit of cosine. More than twice what is most likely for people's keywords, given their titles and the
+    # keywords before: cosines know less than people do of what goes together, and readers miss a subject more than a
+    # surprise. At 18 a poem's theme is guessed as often as people's is (docs/experiments.md).
+    focus = 18.0
 
     def __init__(self, vectors: Vectors, keywords: Ids, counts: Vectors, char_counts: Vectors) -> None:
         self.vectors = vectors

@@ -24,7 +24,7 @@ MIN_TEMPERATURE, MAX_TEMPERATURE = 0.1, 2.0
 # Of a new version. Cool, for what theme, plan and z decide needs no chance any more; and rare characters lifted by as
 # much as keeps them as common as in people's poems (docs/experiments.md).
 DEFAULT_TEMPERATURE = 0.7
-DEFAULT_LIFT = 0.45
+DEFAULT_LIFT = 0.48
 
 
 @dataclass(frozen=True, slots=True)

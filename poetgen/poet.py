@@ -7,6 +7,7 @@ holds it and how real the discriminator. The seed shown is the chosen one's: giv
 
 import math
 import random
+import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -146,10 +147,12 @@ class Poet:
             RequestError: It holds something else; the message (of that code) names it.
         """
         vocabulary = self.model.vocabulary
-        folded = script.to_traditional("".join(text.split()))
-        unknown = [char for char in dict.fromkeys(folded) if char not in vocabulary]
-        if unknown:
-            raise RequestError(code, chars=" ".join(unknown[:5]))
+        parts = [script.to_traditional(part) for part in text.split()]
+        folded = "".join(parts)
+        if any(char not in vocabulary for char in folded):
+            # Words of letters are named whole: nobody is helped by a list of their letters.
+            words = dict.fromkeys(re.findall(r"[a-z]+|\S", " ".join(parts), re.IGNORECASE))
+            raise RequestError(code, chars=" ".join([word for word in words if word not in vocabulary][:5]))
         return folded
 
     def compose(

@@ -74,8 +74,8 @@ PROBLEM_TEXTS: Mapping[ProblemKind, str] = MappingProxyType(
             "Line {number}, {line}: {char} does not rhyme with the group {group} (出韻); it belongs to {groups}."
         ),
         "no rhyme": (
-            "Line {number}, {line}: {char} does not rhyme with the group {group} (出韻); "
-            "it is not known as a level rhyme."
+            "Line {number}, {line}: {char} does not rhyme (出韻); it is not known as a level rhyme, and regulated "
+            "poems rhyme level."
         ),
         "level end": "Line {number}, {line}: it should end level, in the rhyme; {char} does not.",
         "oblique end": "Line {number}, {line}: it should end oblique, since it does not rhyme; {char} does not.",
@@ -270,7 +270,7 @@ def _rhyme_problems(poem: Poem, pattern: str, phonology: Phonology) -> tuple[str
         borrowed = number == 0 and any(group and group in near and set(near) & set(own) for near in _NEIGHBOURS)
         if group not in own and not borrowed:
             kind: ProblemKind = "rhyme" if own else "no rhyme"
-            problems.append(_at(kind, number, line, len(line) - 1, group=group or "?", groups="/".join(own)))
+            problems.append(_at(kind, number, line, len(line) - 1, group=group or "", groups="/".join(own)))
     return group, problems
 
 

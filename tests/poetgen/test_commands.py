@@ -70,6 +70,7 @@ def test_write_sets_the_poem_as_a_person_would(capsys: pytest.CaptureFixture[str
         (["write", "--form", "haiku"], "There is no form 'haiku'"),
         (["write", "--theme", "x" * 500], "500 characters"),
         (["write", "--theme", "🌙"], "does not know: 🌙"),
+        (["write", "--voice", "nobody"], "has no version of its own"),
         (["write", "--count", "0"], "at least one poem"),
         (["write", "--seed", "1", "--count", "2"], "A seed is one poem"),
         (["write", "--version", "nothing"], "There is no version 'nothing'"),
