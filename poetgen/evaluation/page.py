@@ -134,7 +134,7 @@ def write_page(versions: Sequence[str], data: Path, found: Path, out: Path) -> N
     poems, key = shuffled_poems(poet, load_dataset(data))
     text = _PAGE.format(
         version=own,
-        others=" ".join(others),
+        measured=" ".join([own, *others]),
         asked=asked_for(by_form),
         sections="\n".join(sections),
         poems="\n".join(poems),
@@ -151,7 +151,7 @@ Figures of `{version}` at its default settings, {poems_measured} poems of each f
 beside people's poems and simple models. All of this page is made by
 
     poetgen referee --data DATA
-    runs/quality.sh DATA {version} {others}
+    runs/quality.sh DATA {measured}
 
 and any part of it by `poetgen evaluate --version VERSION --form FORM --data DATA`. In brackets: bootstrap
 intervals of 95 %.
