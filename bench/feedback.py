@@ -25,6 +25,7 @@ from bench.rivals import RIVALS
 from bench.tastes import Taste, tastes
 from poetgen.adapter import load_version
 from poetgen.checkpoint import Model
+from poetgen.errors import TrainingError
 from poetgen.evaluation.samples import common_themes
 from poetgen.metrics import interval
 from poetgen.poem import FORMS, Composition, PoemRequest
@@ -128,7 +129,10 @@ class Bench:
             seconds = time.monotonic() - started
             served, drawn = self.preferred(adapter.applied(self.model), taste)
             return Trial(crowd, votes, taste.name, taste.named, seed, method, served, drawn, None, (), {}, seconds)
-        return self._learned(crowd, votes, taste, seed, file, started)[0]
+        try:
+            return self._learned(crowd, votes, taste, seed, file, started)[0]
+        except TrainingError as error:  # so few poems that no fine-tune begins: the base goes on, and every pair is a tie
+            return Trial(crowd, votes, taste.name, taste.named, seed, OURS, 0.5, 0.5, False, (str(error),), {}, 0.0)
 
     def _learned(
         self, crowd: str, votes: int, taste: Taste, seed: int, file: Path, started: float
