@@ -131,7 +131,9 @@ class Bench:
             return Trial(crowd, votes, taste.name, taste.named, seed, method, served, drawn, None, (), {}, seconds)
         try:
             return self._learned(crowd, votes, taste, seed, file, started)[0]
-        except TrainingError as error:  # so few poems that no fine-tune begins: the base goes on, and every pair is a tie
+        except (
+            TrainingError
+        ) as error:  # so few poems that no fine-tune begins: the base goes on, and every pair is a tie
             return Trial(crowd, votes, taste.name, taste.named, seed, OURS, 0.5, 0.5, False, (str(error),), {}, 0.0)
 
     def _learned(

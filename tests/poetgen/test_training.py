@@ -14,7 +14,7 @@ import torch
 from poetgen.dataset import Dataset, minibatches
 from poetgen.errors import CheckpointError, CorpusError, TrainingError
 from poetgen.generator import Conditions, Generator
-from poetgen.likelihood import gaussian_log_ratio, importance_bound, poem_nll
+from poetgen.likelihood import gaussian_log_ratio, importance_bound, poem_nll, sequence_nll
 from poetgen.poem import FORMS
 from poetgen.training import adversarial, pretrain
 from poetgen.training.losses import discriminator_loss, gaussian_kl, masked_kl, masked_log_probs, policy_loss
@@ -38,6 +38,23 @@ def test_losses_by_hand() -> None:
     expected = 0.5 * math.log(0.5 / 0.25) + 0.5 * math.log(0.5 / 0.75)
     assert masked_kl(log_probs, other).item() == pytest.approx(expected, abs=1e-6)
     assert masked_kl(log_probs, log_probs).item() == 0
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_nats_and_their_gradient_are_those_of_torch(precision: torch.dtype) -> None:
+    source = torch.Generator().manual_seed(0)
+    ids = torch.randint(0, 50, (70, 9), generator=source)
+    weights = torch.rand(70, 9, generator=source)
+    logits = torch.randn(70, 9, 50, generator=source).to(precision).requires_grad_()
+    plain = logits.detach().clone().requires_grad_()
+    nats = sequence_nll(logits, ids)
+    (nats * weights).sum().backward()
+    expected = torch.nn.functional.cross_entropy(plain.float().flatten(0, 1), ids.flatten(), reduction="none")
+    (expected.view(70, 9) * weights).sum().backward()
+    assert torch.allclose(nats, expected.view(70, 9), atol=1e-5)
+    assert logits.grad is not None
+    assert plain.grad is not None
+    assert torch.allclose(logits.grad.float(), plain.grad.float(), atol=1e-6 if precision == torch.float32 else 4e-3)
 
 
 def test_policy_loss_raises_what_was_rewarded() -> None:
