@@ -125,7 +125,7 @@ def readme_table(results: Mapping[str, Any]) -> list[str]:
         head, *table = found["table"]
         named = dict(zip(head, zip(*table, strict=True), strict=True))
         for place, crowd in enumerate(named["crowd"]):
-            what = f"voice from {named['votes'][place]} votes of {crowd} members, tastes {named['tastes'][place]}"
+            what = f"voice from {named['votes'][place]} votes ({crowd}), tastes {named['tastes'][place]}"
             rows.append((f"{what}: pairs won; promoted", f"{named['served'][place]}; {named['promoted'][place]}"))
     return ["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows)]
 
