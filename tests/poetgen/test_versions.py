@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from poetgen import checkpoint, files
 from poetgen.checkpoint import load_model, packed, save_model, unpacked
 from poetgen.errors import CheckpointError
+from poetgen.poem import DEFAULT_TEMPERATURE
 from poetgen.poet import Poet
 from poetgen.record import JSON_FILE, WEIGHTS_FILE, load_phonology, load_record, version_name
 from poetgen.registry import Registry
@@ -69,7 +70,8 @@ def test_a_damaged_version_is_refused_in_one_sentence(folder: Path, damage: str)
     elif damage == "missing weights":
         weights.unlink()
     else:
-        record.write_text(record.read_text(encoding="utf-8").replace('"temperature": 0.6', '"temperature": 0.9'))
+        own = f'"temperature": {DEFAULT_TEMPERATURE}'
+        record.write_text(record.read_text(encoding="utf-8").replace(own, '"temperature": 0.95'), encoding="utf-8")
     with pytest.raises(CheckpointError) as caught:
         load_model(folder)
     assert "\n" not in str(caught.value)
