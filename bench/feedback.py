@@ -131,10 +131,10 @@ class Bench:
             return Trial(crowd, votes, taste.name, taste.named, seed, method, served, drawn, None, (), {}, seconds)
         try:
             return self._learned(crowd, votes, taste, seed, file, started)[0]
-        except (
-            TrainingError
-        ) as error:  # so few poems that no fine-tune begins: the base goes on, and every pair is a tie
-            return Trial(crowd, votes, taste.name, taste.named, seed, OURS, 0.5, 0.5, False, (str(error),), {}, 0.0)
+        except TrainingError as error:
+            # So few poems that no fine-tune begins: the base goes on, and every pair is a tie.
+            reasons = (str(error).replace(str(file), file.name),)
+            return Trial(crowd, votes, taste.name, taste.named, seed, OURS, 0.5, 0.5, False, reasons, {}, 0.0)
 
     def _learned(
         self, crowd: str, votes: int, taste: Taste, seed: int, file: Path, started: float
