@@ -49,8 +49,8 @@ def measure(model: Model, seconds: float) -> dict[str, float]:
     rng = np.random.default_rng(0)
     size = len(model.vocabulary)
     train = {name: random_poems(form, _POEMS, size, rng) for name, form in FORMS.items()}
-    few = {name: data.take(slice(4)) for name, data in train.items()}
-    dataset = Dataset(model.vocabulary, model.phonology, model.planner, model.classics, train, few)
+    few, none = ({name: data.take(slice(count)) for name, data in train.items()} for count in (4, 0))
+    dataset = Dataset(model.vocabulary, model.phonology, model.planner, model.classics, train, few, none)
     config = PRESETS["base"]
     with TemporaryDirectory() as folder:
         run = Run(Path(folder) / "run", "pretrain", resume=False)

@@ -8,7 +8,7 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -109,7 +109,7 @@ def _clean_poem(entry: dict[str, object], dynasty: str) -> Poem | str:
         return "broken brackets or composed character"
     lines = tuple(line for line in _LINE_END.split(script.fold(text)) if line)
     form = FORMS_BY_LENGTHS.get(tuple(map(len, lines)))
-    if form is None:
+    if form is None and not _excerpt_lengths(lines):
         return "another form"
     if not all(map(script.is_hanzi, lines)):
         return "stray script"
@@ -117,8 +117,14 @@ def _clean_poem(entry: dict[str, object], dynasty: str) -> Poem | str:
     return Poem(lines, form, _clean_title(entry.get("title")), author if isinstance(author, str) else "", dynasty)
 
 
+def _excerpt_lengths(lines: Sequence[str]) -> list[int]:
+    """How many lines each excerpt of a longer poem has: eights, and a last four; [] if its lines are none of ours."""
+    longer = len(lines) > 4 and len(lines) % 2 == 0 and len(set(map(len, lines))) == 1 and len(lines[0]) in (5, 7)
+    return [8] * (len(lines) // 8) + [4] * (len(lines) % 8 // 4) if longer else []
+
+
 def read_corpus(corpus: Path, summary: Summary, *, skip_bad: bool = False, quiet: bool = False) -> Iterator[Poem]:
-    """Every poem of the four forms in a chinese-poetry checkout, cleaned.
+    """Every poem of the four forms in a chinese-poetry checkout, cleaned; longer ones of such lines have no form.
 
     Args:
         corpus: The folder of the checkout.
@@ -157,6 +163,29 @@ def without_duplicates(poems: Iterable[Poem], summary: Summary) -> list[Poem]:
         for line in set(poem.lines):
             poems_with_line[line].append(len(kept))
         kept.append(poem)
+    return kept
+
+
+def excerpts(longer: Iterable[Poem], poems: Sequence[SplitPoem]) -> list[Poem]:
+    """Longer poems cut into the four forms: more to learn from, for training alone.
+
+    No excerpt has a line of a validation poem, and of none half the lines stand in a poem or an excerpt before it.
+
+    Args:
+        longer: Poems without a form.
+        poems: Those of the four forms.
+    """
+    held_out = {line for item in poems if item.validation for line in item.poem.lines}
+    seen = {line for item in poems for line in item.poem.lines}
+    kept: list[Poem] = []
+    for poem in longer:
+        start = 0
+        for length in _excerpt_lengths(poem.lines):
+            lines = poem.lines[start : start + length]
+            start += length
+            if held_out.isdisjoint(lines) and 2 * sum(line in seen for line in lines) < length:
+                kept.append(replace(poem, lines=lines, form=FORMS_BY_LENGTHS[tuple(map(len, lines))]))
+                seen.update(lines)
     return kept
 
 

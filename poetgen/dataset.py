@@ -4,7 +4,7 @@ Knows what a poem is made of (form, title, keywords, pattern, rhyme) as arrays o
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from poetgen.endings import Endings, sure_rhymes
 from poetgen.errors import CorpusError
 from poetgen.phonology import RHYME_GROUPS, Phonology
 from poetgen.planner import Ids, Planner, Vectors
-from poetgen.poem import FORMS, Form
+from poetgen.poem import FORMS, Form, Poem
 from poetgen.vocabulary import PAD_ID, UNKNOWN_ID, Vocabulary, count_vocabulary
 
 MAX_TITLE = 4  # characters of a title that have most to do with the poem
@@ -61,6 +61,10 @@ class FormData:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def and_also(self, other: "FormData") -> "FormData":
+        """These poems and others of the same form."""
+        return FormData(self.form, *(np.concatenate([getattr(self, name), getattr(other, name)]) for name in _ARRAYS))
+
     def take(self, rows: npt.NDArray[np.intp] | npt.NDArray[np.bool_] | slice) -> "FormData":
         return replace(
             self,
@@ -75,7 +79,12 @@ class FormData:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """All that training reads: the two splits, and what is stored beside every model."""
+    """All that training reads, and what is stored beside every model.
+
+    Attributes:
+        train, validation: Poems by form, of the two splits.
+        excerpts: Of longer poems, by form: for pretraining, where nothing is counted or judged by them.
+    """
 
     vocabulary: Vocabulary
     phonology: Phonology
@@ -83,68 +92,91 @@ class Dataset:
     classics: Classics
     train: Mapping[str, FormData]
     validation: Mapping[str, FormData]
+    excerpts: Mapping[str, FormData]
+
+    def learned_lines(self, length: int) -> Ids:
+        """[N, length] every line of that length that a model was trained on, to find what it copied."""
+        read = [*self.train.values(), *self.excerpts.values()]
+        return np.concatenate([data.ids.reshape(-1, length) for data in read if data.form.line_lengths[0] == length])
 
 
 def encode(
-    poems: Sequence[SplitPoem], reports: Sequence[prosody.Report], phonology: Phonology, min_count: int, seed: int = 0
+    poems: Sequence[SplitPoem],
+    reports: Sequence[prosody.Report],
+    excerpts: Sequence[Poem],
+    phonology: Phonology,
+    min_count: int,
+    seed: int = 0,
 ) -> Dataset:
     """The dataset of cleaned poems.
 
     Args:
         poems: The poems.
         reports: What `prosody.check` found of each.
+        excerpts: Of longer poems, in the four forms. Nothing is counted in them: they change no vocabulary and no plan.
         phonology: Learned from the same corpus.
         min_count: Characters rarer than this in the training poems are one unknown character.
         seed: Of the random start of the association vectors.
     """
     vocabulary = count_vocabulary((item.poem.text for item in poems if not item.validation), min_count)
-    rows: dict[tuple[str, bool], list[int]] = {(name, side): [] for name in FORMS for side in (False, True)}
-    for number, item in enumerate(poems):
-        assert item.poem.form is not None
-        rows[item.poem.form.name, item.validation].append(number)
-    raw: dict[tuple[str, bool], Ids] = {}
-    for (name, side), numbers in rows.items():
-        encoded = [vocabulary.encode(poems[number].poem.text) for number in numbers]
-        raw[name, side] = np.array(encoded, np.int32).reshape(len(numbers), FORMS[name].num_chars)
-
+    train = _by_form((item.poem for item in poems if not item.validation), vocabulary)
     longest = max(form.num_chars for form in FORMS.values())
     train_ids = [
-        np.pad(ids, ((0, 0), (0, longest - ids.shape[1])), constant_values=PAD_ID)
-        for (_, side), ids in raw.items()
-        if not side
+        np.pad(ids, ((0, 0), (0, longest - ids.shape[1])), constant_values=PAD_ID) for ids, _ in train.values()
     ]
     vectors = planner.association_vectors(np.concatenate(train_ids), len(vocabulary), np.random.default_rng(seed))
     words = planner.word_codes(
-        [ids.reshape(-1, FORMS[name].line_lengths[0]) for (name, side), ids in raw.items() if not side and len(ids)],
+        [ids.reshape(-1, FORMS[name].line_lengths[0]) for name, (ids, _) in train.items() if len(ids)],
         len(vocabulary),
     )
-    data: dict[tuple[str, bool], FormData] = {}
-    for (name, side), ids in raw.items():
-        numbers = rows[name, side]
-        titles = np.full((len(numbers), 12), PAD_ID, np.int32)
-        for row, number in enumerate(numbers):
-            text = "".join(char for char in poems[number].poem.title if char not in _TITLE_FORMULAS)
+    known = {item.poem: report for item, report in zip(poems, reports, strict=True) if report.passed}
+
+    def described(name: str, ids: Ids, of: Sequence[Poem]) -> FormData:
+        titles = np.full((len(of), 12), PAD_ID, np.int32)
+        for row, poem in enumerate(of):
+            text = "".join(char for char in poem.title if char not in _TITLE_FORMULAS)
             title = [number for number in dict.fromkeys(vocabulary.encode(text)) if number > UNKNOWN_ID][:12]
             titles[row, : len(title)] = title
         telling = planner.telling(vectors, ids, ids)
-        data[name, side] = FormData(
+        regulated = [known.get(poem) for poem in of]
+        return FormData(
             FORMS[name],
             ids,
             _most_telling(titles, planner.relevance(vectors, ids, titles), MAX_TITLE, _MIN_TITLE_RELEVANCE),
             _most_telling(ids, telling, MAX_KEYWORDS, 0.0),
             planner.line_keywords(ids, FORMS[name].num_lines, telling, words, len(vocabulary)),
-            np.array([PATTERN_IDS[reports[n].pattern] if reports[n].passed else 0 for n in numbers], np.int32),
-            np.array([RHYME_IDS.get(reports[n].rhyme or "", 0) if reports[n].passed else 0 for n in numbers], np.int32),
+            np.array([PATTERN_IDS[report.pattern] if report else 0 for report in regulated], np.int32),
+            np.array([RHYME_IDS.get(report.rhyme or "", 0) if report else 0 for report in regulated], np.int32),
         )
-    train = {name: data[name, False] for name in FORMS}
+
+    def split(encoded: Mapping[str, tuple[Ids, Sequence[Poem]]]) -> dict[str, FormData]:
+        return {name: described(name, ids, of) for name, (ids, of) in encoded.items()}
+
+    training = split(train)
     return Dataset(
         vocabulary,
         phonology,
-        _planner(vectors, train),
+        _planner(vectors, training),
         Classics.of(line for item in poems for line in item.poem.lines),
-        train,
-        {name: data[name, True] for name in FORMS},
+        training,
+        split(_by_form((item.poem for item in poems if item.validation), vocabulary)),
+        split(_by_form(excerpts, vocabulary)),
     )
+
+
+def _by_form(poems: Iterable[Poem], vocabulary: Vocabulary) -> dict[str, tuple[Ids, list[Poem]]]:
+    """([P, T] the characters' ids, poems) for each form."""
+    by_form: dict[str, list[Poem]] = {name: [] for name in FORMS}
+    for poem in poems:
+        assert poem.form is not None
+        by_form[poem.form.name].append(poem)
+    return {
+        name: (
+            np.array([vocabulary.encode(poem.text) for poem in of], np.int32).reshape(len(of), FORMS[name].num_chars),
+            of,
+        )
+        for name, of in by_form.items()
+    }
 
 
 def _most_telling(ids: Ids, telling: npt.NDArray[np.float32], count: int, least: float) -> Ids:
@@ -174,7 +206,7 @@ _ARRAYS = ("ids", "titles", "keywords", "plans", "patterns", "rhymes")
 def save_dataset(dataset: Dataset, folder: Path) -> None:
     """Write the dataset into a prepared folder, whole or not at all."""
     arrays: dict[str, npt.NDArray[np.generic]] = {}
-    for side, split in (("train", dataset.train), ("validation", dataset.validation)):
+    for side, split in (("train", dataset.train), ("validation", dataset.validation), ("excerpts", dataset.excerpts)):
         for name, data in split.items():
             for field in _ARRAYS:
                 arrays[f"{side}.{name}.{field}"] = getattr(data, field).astype(np.int16)
@@ -229,6 +261,7 @@ def load_dataset(folder: Path) -> Dataset:
             Classics(arrays["classics.bits"].astype(np.uint8)),
             _split("train", arrays),
             _split("validation", arrays),
+            _split("excerpts", arrays),
         )
     except FileNotFoundError:
         raise CorpusError(

@@ -22,6 +22,7 @@ class Prepared:
     summary: Summary
     regulated: Counter[str]
     validation: int
+    excerpts: int
     num_chars: int
 
     def __str__(self) -> str:
@@ -33,7 +34,8 @@ class Prepared:
             share = self.regulated[name] / max(1, sum(counts))
             lines.append(f"{name} {form.hanzi}".ljust(8) + "".join(f"{n:>11,}" for n in counts) + f"{share:>10.0%}")
         lines.append(
-            f"{kept.total():,} poems, {self.validation:,} of them validation; {self.num_chars:,} characters known."
+            f"{kept.total():,} poems, {self.validation:,} of them validation; "
+            f"{self.excerpts:,} excerpts of longer ones; {self.num_chars:,} characters known."
         )
         lines.append(
             "Dropped: " + ("; ".join(f"{n:,} {why}" for why, n in self.summary.dropped.most_common()) or "none") + "."
@@ -59,9 +61,9 @@ def prepare(
         CorpusError: The checkout is missing or empty, or holds a broken file.
     """
     summary = Summary()
-    poems = corpus.split(
-        corpus.without_duplicates(corpus.read_corpus(source, summary, skip_bad=skip_bad, quiet=quiet), summary)
-    )
+    read = list(corpus.read_corpus(source, summary, skip_bad=skip_bad, quiet=quiet))
+    poems = corpus.split(corpus.without_duplicates((poem for poem in read if poem.form is not None), summary))
+    excerpts = corpus.excerpts((poem for poem in read if poem.form is None), poems)
     if not poems:
         raise CorpusError(
             f"{source} holds no poem of 4 or 8 lines of 5 or 7 characters. Give a chinese-poetry checkout."
@@ -74,8 +76,8 @@ def prepare(
         assert item.poem.form is not None
         summary.kept[item.poem.form.name, item.poem.dynasty] += 1
         regulated[item.poem.form.name] += item.regulated
-    encoded = dataset.encode(poems, reports, phonology, min_char_count)
+    encoded = dataset.encode(poems, reports, excerpts, phonology, min_char_count)
     out.mkdir(parents=True, exist_ok=True)
     corpus.save_poems(poems, out)
     dataset.save_dataset(encoded, out)
-    return Prepared(summary, regulated, sum(item.validation for item in poems), len(encoded.vocabulary))
+    return Prepared(summary, regulated, sum(item.validation for item in poems), len(excerpts), len(encoded.vocabulary))

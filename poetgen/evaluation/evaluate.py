@@ -101,7 +101,7 @@ class Evaluation:
             "referee": lambda ids: referee.nats(ids, form),
             "trigram": lambda ids: -trigram.log_probs(ids),
         }
-        self._corpus = Corpus(self._train.ids.reshape(-1, form.line_lengths[0]))
+        self._corpus = Corpus(dataset.learned_lines(form.line_lengths[0]))
         self._unseen = peoples(self._held_out, len(self._held_out), seed)
         self._reference = {
             name: figures.worst_lines(judge(self._unseen.ids), form.num_lines) for name, judge in self._judges.items()

@@ -66,7 +66,7 @@ def parallelism(poems: Poems, vectors: Vectors) -> Floats:
 
 
 class Corpus:
-    """The lines of the training poems of one form, to find what was copied.
+    """The lines that a model was trained on, all of one length, to find what was copied.
 
     Args:
         lines: [N, length] ids.

@@ -221,8 +221,9 @@ def pretrain(
     workers = run.workers
     rng = np.random.default_rng([seed, run.progress.step, workers.rank])
     torch.manual_seed(seed + run.progress.step + 1_000_003 * workers.rank)
+    pools = {name: data.and_also(dataset.excerpts[name]) for name, data in dataset.train.items()}
     batches = {
-        size: minibatches(dataset.train, size // workers.size, rng)
+        size: minibatches(pools, size // workers.size, rng)
         for size in {config.first_chars_per_batch, config.chars_per_batch}
     }
     extra = {"config": asdict(config), "base": base and base[0], "seed": seed}

@@ -121,7 +121,7 @@ def sample_figures(model: Model, dataset: Dataset, poems: int) -> dict[str, dict
         texts = [dataset.vocabulary.decode(row) for row in data.ids[:poems]]
         theirs = [[text[start : start + length] for start in range(0, len(text), length)] for text in texts]
         our_ids = np.array([dataset.vocabulary.encode(composition.poem.text) for composition in written], np.int32)
-        known = {line.tobytes() for line in dataset.train[name].ids.reshape(-1, length)}
+        known = {line.tobytes() for line in dataset.learned_lines(length)}
         found[name] = _rounded(
             {
                 "regulated": sum(not composition.problems for composition in written) / poems,

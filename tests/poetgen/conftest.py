@@ -39,6 +39,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory, sounds: Sounds) -> Path:
             lines = sounds.draw_poem(form, rng)
             couplets = [f"{first}，{second}。" for first, second in zip(lines[::2], lines[1::2], strict=True)]
             entries.append({"author": "某", "paragraphs": couplets, "title": lines[0][:2] + "其一", "id": str(number)})
+    for _ in range(20):  # longer ones, which are learned from as excerpts
+        lines = [line for _ in range(3) for line in sounds.draw_poem(FORMS["wujue"], rng)]
+        entries.append({"author": "某", "paragraphs": ["，".join(lines)], "title": "長句", "id": "long"})
     for dynasty, part in (("tang", entries[::2]), ("song", entries[1::2])):
         path = folder / "全唐诗" / f"poet.{dynasty}.0.json"
         path.write_text(json.dumps(part, ensure_ascii=False), encoding="utf-8")

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poetgen import corpus
-from poetgen.corpus import Summary
+from poetgen.corpus import SplitPoem, Summary
 from poetgen.errors import CorpusError
 from poetgen.poem import FORMS, Poem
 
@@ -71,6 +71,34 @@ def test_a_poem_sharing_half_its_lines_is_dropped_and_less_is_kept() -> None:
     summary = Summary()
     assert corpus.without_duplicates([first, half, quarter], summary) == [first, quarter]
     assert summary.dropped.total() == 1
+
+
+def long_poem(*starts: str) -> Poem:
+    return Poem(tuple(f"{start}二三四五" for start in starts))
+
+
+def test_longer_poems_are_cut_into_eights_and_a_last_four(tmp_path: Path) -> None:
+    couplets = [
+        f"{first}二三四五，{second}二三四五。" for first, second in zip("甲丙戊庚壬子寅", "乙丁己辛癸丑卯", strict=True)
+    ]
+    poems, summary = read(write(tmp_path, [entry(*couplets)]))
+    assert [poem.form for poem in poems] == [None]
+    assert summary.dropped.total() == 0
+    cut = corpus.excerpts(poems, [])
+    assert [poem.form for poem in cut] == [FORMS["wulv"], FORMS["wujue"]]
+    assert "".join(line[0] for poem in cut for line in poem.lines) == "甲乙丙丁戊己庚辛壬癸子丑"
+
+
+def test_an_excerpt_holds_no_validation_line_and_less_than_half_of_what_is_there() -> None:
+    held_out = SplitPoem(long_poem(*"春夏秋冬"), validation=True)
+    there = SplitPoem(long_poem(*"東西南北"), validation=False)
+    longer = [
+        long_poem(*"甲乙丙春戊己"),
+        long_poem(*"東西丙丁戊己"),
+        long_poem(*"東乙丙丁戊己"),
+        long_poem(*"子乙丙丁戊己"),
+    ]
+    assert [poem.lines[0][0] for poem in corpus.excerpts(longer, [held_out, there])] == ["東"]
 
 
 @given(st.lists(st.lists(st.sampled_from("甲乙丙丁戊己庚辛壬癸子丑寅卯"), min_size=2, max_size=3), max_size=30))

@@ -130,6 +130,22 @@ def test_what_is_told_is_seen(dataset: Dataset, pretraining: Path) -> None:
     assert told < pretrain.validation_nll(generator, dataset.train, limit=50)["all"] - 0.1
 
 
+def test_excerpts_of_longer_poems_have_no_pattern_and_count_as_learned(dataset: Dataset) -> None:
+    assert {name: len(data) for name, data in dataset.excerpts.items()} == {
+        "wujue": 20, "qijue": 0, "wulv": 20, "qilv": 0,
+    }  # fmt: skip
+    assert not any(data.patterns.any() or data.rhymes.any() for data in dataset.excerpts.values())
+    learned = len(dataset.learned_lines(5))
+    assert learned == 4 * len(dataset.train["wujue"]) + 8 * len(dataset.train["wulv"]) + 20 * 4 + 20 * 8
+
+
+def test_excerpts_alone_are_enough_to_pretrain_on(tmp_path: Path, dataset: Dataset) -> None:
+    nothing = {name: data.take(slice(0)) for name, data in dataset.train.items()}
+    run = Run(tmp_path / "run", "pretrain", resume=False, max_steps=2)
+    pretrain.pretrain(replace(dataset, train=nothing), run, TINY, minutes=60, quiet=True)
+    assert run.progress.chars > 0
+
+
 def test_minibatches_come_again_by_seed_and_hold_one_form(dataset: Dataset) -> None:
     def first(seed: int) -> list[list[int]]:
         batches = minibatches(dataset.train, 600, np.random.default_rng(seed))
@@ -254,7 +270,8 @@ def test_two_workers_learn_what_one_learns(tmp_path: Path, prepared: Path, datas
     for name, start in (("one", one), ("two", two)):
         command = [*start, "pretrain", "--data", str(prepared), "--out", str(tmp_path / name), "--preset", "tiny"]
         options = ["--minutes", "5", "--steps", "300", "--threads", "1", "--profile"]
-        done = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True, check=True)
+        done = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
         rows = [json.loads(row) for row in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
         assert [row["step"] for row in rows] == [49, 99, 149, 199, 249, 299, 300], "one of them speaks"
         reached[name], said[name] = rows[-1]["validation"]["all"], done.stdout
