@@ -17,6 +17,8 @@ from poetgen.vocabulary import PAD_ID, UNKNOWN_ID
 # (lines, positions) that a filter sees at once: words, and what stands above one another.
 _KERNELS = ((1, 1), (1, 2), (1, 3), (1, 4), (2, 1), (2, 2), (2, 3))
 _MAX_LINES, _MAX_POSITIONS = 8, 7
+# oneDNN makes and keeps code for each number of poems that a convolution has met, so a poet's come so many at a time.
+_JUDGED_TOGETHER = 8
 # How much of a character's description is its association vector and its frequency, where its embedding counts as 1.
 _VECTOR_WEIGHT, _FREQUENCY_WEIGHT = 0.75, 0.5
 
@@ -134,6 +136,14 @@ class Discriminator(nn.Module):
         chars = self.chars(described.sum(dim=1) / ids.shape[1] ** 0.5)
         verdicts: Tensor = (logits + chars)[:, 0] + self.liking(ids)
         return verdicts
+
+    @torch.no_grad()
+    def judge(self, ids: Tensor, form: Form, themes: Tensor) -> Tensor:
+        """[B] the logits of `forward` on a CPU, of as many poems as may come, in bounded memory."""
+        rows = len(ids)
+        more = -rows % _JUDGED_TOGETHER
+        padded = [nn.functional.pad(each, (0, 0, 0, more)).split(_JUDGED_TOGETHER) for each in (ids, themes)]
+        return torch.cat([self(some, form, about) for some, about in zip(*padded, strict=True)])[:rows]
 
     def liking(self, ids: Tensor) -> Tensor:
         """[B] how much a voice's server likes the characters of poems, [B, T] ids: nats of the logit."""

@@ -200,7 +200,7 @@ class Poet:
         gains -= _COMMONNESS_WEIGHT * self._constraints.log_shares
         groups = [number for number, _ in asked]
         drawn = sample(self.model.generator, self._constraints, drafts, groups=groups, gains=gains)
-        logits = discriminator(drawn.ids, form, drawn.conditions.themes)
+        logits = discriminator.judge(drawn.ids, form, drawn.conditions.themes)
         worths = drawn.worths + _LOGIT_WEIGHT * logits
         columns = (drawn.rows, drawn.ids, logits, worths)
         return [
@@ -232,7 +232,7 @@ class Poet:
                 conditions = Conditions.none(form, len(chunk))
                 with torch.no_grad():
                     nll = poem_nll(model.generator, ids, conditions, IMPORTANCE_SAMPLES, noise_source)
-                    realness = model.discriminator(ids, form, conditions.themes)
+                    realness = model.discriminator.judge(ids, form, conditions.themes)
                 nll = nll + (ids == UNKNOWN_ID).sum(1) * math.log(rare_kinds)
                 for number, nats, logit in zip(chunk, nll.tolist(), realness.tolist(), strict=True):
                     scores[number] = (nats / form.num_chars, logit)
