@@ -8,7 +8,7 @@ from poetgen.poet import Poet
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("poems", [0, 1, 7, 8, 9, 40])
+@pytest.mark.parametrize("poems", [1, 7, 8, 9, 40])
 def test_judges_in_numbers_that_are_always_the_same(poet: Poet, poems: int) -> None:
     """A new number of poems costs memory for good."""
     model, form = poet.model, FORMS["qilv"]
@@ -24,5 +24,5 @@ def test_judges_in_numbers_that_are_always_the_same(poet: Poet, poems: int) -> N
     finally:
         for hook in hooks:
             hook.remove()
-    assert len(met) <= 1 and met <= {0, 8}
+    assert met == {8}
     torch.testing.assert_close(judged, model.discriminator(ids, form, themes))
