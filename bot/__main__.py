@@ -34,7 +34,7 @@ from bot.settings import Settings, child_variables, load_settings
 from bot.store import Store
 from bot.voices import Voices
 from bot.words import WordList
-from poetgen.allocator import give_memory_back
+from poetgen import allocator
 from poetgen.errors import PoetgenError
 from poetgen.registry import Registry
 
@@ -44,6 +44,7 @@ _NO_DOOR = (
     "or start me in a terminal to try the commands there."
 )
 _USAGE = "I am started with nothing behind my name, or with `doctor`."
+_TRIM_SECONDS = 60.0
 _PRIVACY_FILE = Path(__file__).parents[1] / "PRIVACY.md"
 
 
@@ -143,10 +144,20 @@ async def _console(settings: Settings, services: Services) -> None:
 
 async def _serve(settings: Settings) -> None:
     async with built(settings) as services:
-        if settings.discord_token is not None:
-            await _discord(settings, settings.discord_token.get_secret_value(), services)
-        else:
-            await _console(settings, services)
+        trimming = asyncio.create_task(_trim_now_and_then(), name="trim-memory")
+        try:
+            if settings.discord_token is not None:
+                await _discord(settings, settings.discord_token.get_secret_value(), services)
+            else:
+                await _console(settings, services)
+        finally:
+            trimming.cancel()
+
+
+async def _trim_now_and_then() -> None:
+    while True:
+        await asyncio.sleep(_TRIM_SECONDS)
+        await asyncio.to_thread(allocator.trim)
 
 
 async def _until_stopped(work: Coroutine[None, None, None]) -> None:
@@ -190,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if settings.discord_token is None and not has_input(sys.stdin):
             raise StartError(_NO_DOOR)
         set_up_logging(settings)
-        give_memory_back()
+        allocator.give_memory_back()
         asyncio.run(_until_stopped(_serve(settings)))
     except (StartError, PoetgenError) as error:
         print(error, file=sys.stderr)

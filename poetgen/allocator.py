@@ -4,6 +4,7 @@ Knows no model.
 """
 
 import ctypes
+from contextlib import suppress
 
 # Numbers of malloc.h.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -2, -3, -4, -8
@@ -20,10 +21,14 @@ def give_memory_back() -> None:
     _set({_ARENA_MAX: 2, _MMAP_THRESHOLD: _MIB})
 
 
+def trim() -> None:
+    """Give back what is free now: buffers of many sizes leave holes, which would grow for hours."""
+    with suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def _set(values: dict[int, int]) -> None:
-    try:
+    with suppress(OSError, AttributeError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError, TypeError):
-        return
-    for name, value in values.items():
-        mallopt(name, value)
+        for name, value in values.items():
+            mallopt(name, value)
