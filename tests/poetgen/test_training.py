@@ -264,7 +264,7 @@ def test_senseless_poems_keep_their_characters_or_their_form(dataset: Dataset) -
 def test_two_workers_learn_what_one_learns(tmp_path: Path, prepared: Path, dataset: Dataset) -> None:
     """The real command under torchrun: as many characters a step, so about the same loss after as many steps."""
     one = [sys.executable, "-m", "poetgen"]
-    two = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "poetgen"]
+    two = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "poetgen"]
     reached: dict[str, float] = {}
     said: dict[str, str] = {}
     for name, start in (("one", one), ("two", two)):
@@ -297,6 +297,6 @@ def test_gradients_are_those_of_all_workers_together(tmp_path: Path) -> None:
         "    assert workers.agree(workers.rank) == 1\n",
         encoding="utf-8",
     )
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", str(program)]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(program)]
     variables = os.environ | {"PYTHONPATH": str(ROOT)}
     subprocess.run(command, env=variables, capture_output=True, check=True)
