@@ -169,11 +169,12 @@ def plan(full: bool, all_tastes: Sequence[Taste]) -> list[tuple[str, int, Taste,
     if not full:
         trials = [(crowd, 300, taste, 0, OURS) for crowd in (HONEST, HOSTILE) for taste in few]
         return trials + [(NOISE, 300, few[0], seed, OURS) for seed in range(6)]
-    counts = (50, 150, 300, 1000)
+    # 210 are what is left of 300 without the hostile member's.
+    counts = (50, 150, 210, 300, 1000)
     trials = [(HONEST, votes, taste, seed, OURS) for votes in counts for taste in all_tastes for seed in range(3)]
     trials += [(crowd, 300, taste, 0, OURS) for crowd in (*CROWDS[1:3], ROUNDS) for taste in all_tastes]
     trials += [(HONEST, 300, taste, 0, method) for method in RIVALS for taste in all_tastes]
-    trials += [(NOISE, 300, all_tastes[0], seed, OURS) for seed in range(40)]
+    trials += [(NOISE, 300, all_tastes[0], seed, OURS) for seed in range(80)]
     return trials + [(HOSTILE, 300, taste, seed, OURS) for taste in all_tastes for seed in (1, 2)]
 
 

@@ -122,6 +122,6 @@ def test_the_plan_covers_what_must_be_shown(tmp_path: Path) -> None:
     short, full = feedback.plan(False, found), feedback.plan(True, found)
     assert len({taste.name for _, _, taste, _, _ in short}) >= 5
     assert {crowd for crowd, *_ in full} == {HONEST, HOSTILE, RING, NOISE, feedback.ROUNDS}
-    assert {votes for _, votes, *_ in full} == {50, 150, 300, 1000}
+    assert {votes for _, votes, *_ in full} == {50, 150, 210, 300, 1000}
     assert {method for *_, method in full} == {feedback.OURS, *RIVALS}
     assert np.isfinite([taste.score("酒醉") for taste in found]).all()
