@@ -8,10 +8,12 @@ A server's votes are few, and some are cast to move the scale. For the vote i of
     burst_i      min(1, B / b_i): b_i of v's votes lie within W seconds of i (itself among them), B are believed.
     balance_v    4 p (1 - p), p = (likes + 1) / (votes + 2): who only ever likes, or only dislikes, tells poems
                  apart less and less (1 vote: 0.89; 10 alike: 0.31; 50 alike: 0.08).
-    agreement_v  clip(1/2 + 5 e, 1/10, 1), e = (sum of (s_i - c_i) + K E) / (m + K) over v's m votes on poems that
+    agreement_v  clip(1/2 + 5 e, 1/50, 1), e = (sum of (s_i - c_i) + K E) / (m + K) over v's m votes on poems that
                  others voted on: s_i is the share of the others' votes there that are like v's, c_i how likely a vote
                  like v's is among all votes of others. A newcomer has e = E = 1/10 and so counts fully; who votes at
-                 random goes to 1/2, who contradicts everybody to 1/10.
+                 random goes to 1/2, who contradicts everybody to 1/50. Counted twice, the second time with each of
+                 the others counting as much as the first time found: else who contradicts everybody would take from
+                 all those whom he contradicts, too.
     cap          no voter has more than max(10 %, 1.5 / number of voters) of the weight of all.
 
 `appeal` turns the weights on a poem into one number, shrunk towards what poems get on average: few votes say little.
@@ -26,7 +28,7 @@ from dataclasses import dataclass
 NUM_FOLDS = 5
 _BURST_SECONDS, _BURST_BELIEVED = 10.0, 3
 _PRIOR_VOTES, _PRIOR_EXCESS = 5.0, 0.1  # K and E
-_LEAST_AGREEMENT = 0.1
+_LEAST_AGREEMENT = 0.02
 _LEAST_CAP, _CAP_OF_EVEN = 0.10, 1.5
 _APPEAL_STRENGTH = 2.0  # votes that the average is worth
 
@@ -86,22 +88,28 @@ def _balances(votes: Sequence[Vote]) -> dict[int, float]:
 
 
 def _agreements(votes: Sequence[Vote]) -> dict[int, float]:
-    on_poem: dict[int, Counter[int]] = defaultdict(Counter)
-    by_voter: dict[int, Counter[int]] = defaultdict(Counter)
-    everywhere = Counter[int]()
+    everybody = dict.fromkeys((vote.voter for vote in votes), 1.0)
+    return _agreements_with(votes, _agreements_with(votes, everybody))
+
+
+def _agreements_with(votes: Sequence[Vote], believed: Mapping[int, float]) -> dict[int, float]:
+    """How much each voter agrees with the others, each of whom counts as much as is believed of them."""
+    on_poem: dict[int, dict[int, float]] = defaultdict(lambda: {1: 0.0, -1: 0.0})
+    by_voter: dict[int, dict[int, float]] = defaultdict(lambda: {1: 0.0, -1: 0.0})
+    everywhere = {1: 0.0, -1: 0.0}
+    voters_of = Counter(vote.poem for vote in votes)
     for vote in votes:
-        on_poem[vote.poem][vote.value] += 1
-        by_voter[vote.voter][vote.value] += 1
-        everywhere[vote.value] += 1
+        for sums in (on_poem[vote.poem], by_voter[vote.voter], everywhere):
+            sums[vote.value] += believed[vote.voter]
     excess: dict[int, float] = defaultdict(float)
     compared = Counter[int]()
     for vote in votes:
-        others_here = on_poem[vote.poem].total() - 1
-        others = everywhere.total() - by_voter[vote.voter].total()
-        if not others_here or not others:
+        if voters_of[vote.poem] == 1:
             continue
-        alike = (on_poem[vote.poem][vote.value] - 1) / others_here
-        by_chance = (everywhere[vote.value] - by_voter[vote.voter][vote.value]) / others
+        here, own = on_poem[vote.poem], by_voter[vote.voter]
+        one = believed[vote.voter]
+        alike = (here[vote.value] - one) / (sum(here.values()) - one)
+        by_chance = (everywhere[vote.value] - own[vote.value]) / (sum(everywhere.values()) - sum(own.values()))
         excess[vote.voter] += alike - by_chance
         compared[vote.voter] += 1
     means = {

@@ -73,6 +73,14 @@ def test_who_contradicts_everybody_counts_little() -> None:
     assert _mean_weight(votes, 99) < 0.25 * _mean_weight(votes, 3)
 
 
+def test_who_contradicts_everybody_takes_little_from_those_he_contradicts() -> None:
+    # Four voters on two poems in five, so that one more voice weighs among those on a poem.
+    sparse = [vote for vote in _crowd(40) if (vote.voter + vote.poem) % 3 == 0]
+    contrary = [Vote(poem, 99, -1 if poem % 2 else 1, 1000.0 * poem) for poem in range(40)]
+    found = weights(sparse + contrary)[: len(sparse)]
+    assert sum(found) > 0.98 * sum(weights(sparse))
+
+
 def test_who_only_likes_counts_little_but_a_newcomer_fully() -> None:
     votes = _crowd() + [Vote(poem, 98, 1, 1000.0 * poem) for poem in range(20)] + [Vote(1, 97, 1, 5.0)]
     assert _mean_weight(votes, 98) < 0.35 * _mean_weight(votes, 3)
