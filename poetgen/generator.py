@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from poetgen import packing, prosody
+from poetgen.dropout import Dropout
 from poetgen.phonology import RHYME_GROUPS
 from poetgen.poem import FORMS, Form
 from poetgen.vocabulary import PAD_ID, START_ID, UNKNOWN_ID
@@ -137,7 +138,7 @@ class Block(nn.Module):
         self.look, self.look_output = nn.Linear(h, 3 * a, bias=False), nn.Linear(a, h, bias=False)
         self.think, self.think_output = nn.Linear(h, f), nn.Linear(f, h)
         self.bias = nn.Parameter(torch.zeros(_NUM_HEADS, _MAX_LINES, _NUM_POSITIONS, _NUM_POSITIONS))
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         for layer in (self.look_output, self.think_output):
             nn.init.zeros_(layer.weight)
         nn.init.zeros_(self.think_output.bias)
@@ -246,7 +247,7 @@ class Generator(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_blocks))
         self.output = nn.Linear(h, e)
         self.output_bias = nn.Parameter(torch.zeros(config.num_chars))
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.encoder = nn.Conv1d(e, e, 3, padding=1)
         self.posterior = nn.Linear(2 * e, 2 * z)
         self.register_buffer("tone_codes", _tone_codes(), persistent=False)

@@ -12,7 +12,7 @@ POETGEN_LAYERS = (
     {"script", "vocabulary", "phonology"},
     {"text", "prosody", "corpus", "planner", "endings", "record", "metrics"},
     {"registry", "dataset"},
-    {"packing"},  # torch starts here
+    {"packing", "dropout"},  # torch starts here
     {"peaks"},
     {"generator", "discriminator", "prepare"},
     {"sampling", "likelihood"},

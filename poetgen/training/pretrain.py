@@ -161,9 +161,9 @@ def validation_nll(
     return result
 
 
-def _running_average(decay: float, average: Tensor, value: Tensor, steps: Tensor | int) -> Tensor:
+def _running_average(decay: float, averages: list[Tensor], values: list[Tensor], steps: Tensor | int) -> None:
     # Early on, when a thousand steps have not been taken, the average is over a tenth of those that were.
-    return torch.lerp(average, value, 1 - min(decay, (1 + float(steps)) / (10 + float(steps))))
+    torch._foreach_lerp_(averages, values, 1 - min(decay, (1 + float(steps)) / (10 + float(steps))))
 
 
 def _learning_rate(config: PretrainConfig, step: int, used: float) -> float:
@@ -209,7 +209,7 @@ def pretrain(
     optimizer = torch.optim.AdamW(
         generator.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.99), fused=True
     )
-    averages = AveragedModel(generator, avg_fn=partial(_running_average, config.average_decay))
+    averages = AveragedModel(generator, multi_avg_fn=partial(_running_average, config.average_decay))
     averaged = averages.module
     assert isinstance(averaged, Generator)
     modules = {"generator": generator, "average": averaged}
