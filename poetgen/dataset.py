@@ -19,7 +19,7 @@ from poetgen.corpus import SplitPoem
 from poetgen.endings import Endings, sure_rhymes
 from poetgen.errors import CorpusError
 from poetgen.phonology import RHYME_GROUPS, Phonology
-from poetgen.planner import Ids, Planner, Vectors
+from poetgen.planner import Ids, Outlines, Planner, Vectors
 from poetgen.poem import FORMS, Form, Poem
 from poetgen.vocabulary import PAD_ID, UNKNOWN_ID, Vocabulary, count_vocabulary
 
@@ -197,9 +197,23 @@ def _planner(vectors: Vectors, train: Mapping[str, FormData]) -> Planner:
     keywords, counts = keywords[known], counts[known]
     commonest = np.sort(np.argsort(-counts, kind="stable")[:_MAX_PLAN_WORDS])
     chars = sum(np.bincount(data.ids.ravel(), minlength=len(vectors)) for data in train.values())
-    return Planner(vectors, keywords[commonest], counts[commonest].astype(np.float32), np.asarray(chars, np.float32))
+    keywords = keywords[commonest]
+    outlines = {name: _outlines(data, keywords) for name, data in train.items()}
+    outlines = {name: of for name, of in outlines.items() if len(of)}
+    return Planner(vectors, keywords, counts[commonest].astype(np.float32), np.asarray(chars, np.float32), outlines)
 
 
+def _outlines(data: FormData, keywords: Ids) -> Outlines:
+    """Of the regulated poems whose keywords are all known."""
+    width = int(keywords.max()) + 1
+    codes = keywords[:, 0].astype(np.int64) * width + keywords[:, 1]  # sorted, as `np.unique` left the keywords
+    wanted = data.plans[:, :, 0].astype(np.int64) * width + data.plans[:, :, 1]
+    numbers = np.minimum(np.searchsorted(codes, wanted), len(codes) - 1)
+    known = (codes[numbers] == wanted).all(axis=1) & (data.patterns > 0) & (data.rhymes > 0)
+    return Outlines(numbers[known].astype(np.int32), data.patterns[known], data.rhymes[known])
+
+
+_OUTLINES = "outlines."  # begins the name of an array of them: columns of keyword numbers, then pattern and rhyme
 _ARRAYS = ("ids", "titles", "keywords", "plans", "patterns", "rhymes")
 
 
@@ -219,12 +233,20 @@ def save_dataset(dataset: Dataset, folder: Path) -> None:
 
 def planner_arrays(of: Planner) -> dict[str, npt.NDArray[np.generic]]:
     """A planner's arrays, small enough to store beside a model."""
-    return {
+    arrays: dict[str, npt.NDArray[np.generic]] = {
         "vectors": of.vectors.astype(np.float16),
         "keywords": of.keywords.astype(np.int16),
         "counts": of.counts.astype(np.float32),
         "char_counts": of.char_counts.astype(np.float32),
     }
+    for name, outlines in of.outlines.items():
+        columns = [outlines.plans, outlines.patterns, outlines.rhymes]
+        arrays[_OUTLINES + name] = np.column_stack(columns).astype(np.int16)
+    return arrays
+
+
+def _outlines_of(rows: Ids) -> Outlines:
+    return Outlines(rows[:, :-2], rows[:, -2], rows[:, -1])
 
 
 def planner_from_arrays(arrays: Mapping[str, npt.NDArray[np.generic]]) -> Planner:
@@ -239,6 +261,12 @@ def planner_from_arrays(arrays: Mapping[str, npt.NDArray[np.generic]]) -> Planne
         arrays["counts"].astype(np.float32),
         # Versions of the first editions lift no character, and were stored without.
         arrays.get("char_counts", np.ones(len(arrays["vectors"]))).astype(np.float32),
+        {
+            # Column by column, as the planner reads them: four times as fast.
+            name.removeprefix(_OUTLINES): _outlines_of(rows.astype(np.int32, order="F"))
+            for name, rows in arrays.items()
+            if name.startswith(_OUTLINES)
+        },
     )
 
 

@@ -1,26 +1,35 @@
 """A request and a seed -> a draft: everything about a poem that is decided before its first character.
 
 Knows no networks. What a seed holds below `FIRST_SEEDS` decides in a fixed order (noise, pattern, rhyme, plan,
-characters) that must not change, or no replay of an earlier poem would be true any more. What it holds above says
-which variation of that poem is meant: the same draft with other noise near its own.
+characters) that must not change, or no replay of an earlier poem would be true any more. Where there are outlines, the
+plan's first number finds one, and those of pattern and rhyme wait for the requests that none fits. What a seed holds
+above says which variation of that poem is meant: the same draft with other noise near its own.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from poetgen import prosody
+from poetgen.dataset import PATTERN_IDS, RHYME_IDS
 from poetgen.phonology import Phonology
-from poetgen.planner import Planner
+from poetgen.planner import Ids, Outlines, Planner
 from poetgen.poem import FIRST_SEEDS, PoemRequest
 from poetgen.sampling import Draft
 from poetgen.vocabulary import Vocabulary
 
 # How common each pattern and rhyme group is among regulated poems: form -> "patterns" or "rhymes" -> name -> share.
 Shares = Mapping[str, Mapping[str, Mapping[str, float]]]
+
+_PATTERN_NAMES = {number: name for name, number in PATTERN_IDS.items()}
+_RHYME_NAMES = {number: name for name, number in RHYME_IDS.items()}
+
+# Plan, [L, 2]; names of pattern and rhyme group.
+_Outline: TypeAlias = tuple[Ids, str, str]
 
 # How far a variation's noise is from its poem's, radians: half a radian leaves 88 % of it.
 _VARIATION_ANGLE = 0.5
@@ -56,18 +65,27 @@ class Drafter:
             for rng, seed in zip(sources, seeds, strict=True)
         ]
         choices = [rng.random(2).tolist() for rng in sources]
-        plans = self.planner.draw(themes, np.stack([rng.random(form.num_lines) for rng in sources]))
+        plan_uniforms = [rng.random(form.num_lines) for rng in sources]
         uniforms = [rng.random(form.num_chars) for rng in sources]
+        found = self._outlines(requests, [draws[0] for draws in plan_uniforms])
+        without = [row for row, outline in enumerate(found) if outline is None]
+        if without:
+            plans = self.planner.draw(
+                [themes[row] for row in without], np.stack([plan_uniforms[row] for row in without])
+            )
+            for row, plan in zip(without, plans, strict=True):
+                found[row] = (plan, *self._pattern_and_rhyme(requests[row], choices[row]))
         drafts = []
-        for row, request in enumerate(requests):
-            pattern = self._pattern(request, choices[row][0])
+        for row, (request, outline) in enumerate(zip(requests, found, strict=True)):
+            assert outline is not None
+            plan, pattern, rhyme = outline
             drafts.append(
                 Draft(
                     form,
                     themes[row],
-                    plans[row],
+                    plan,
                     pattern,
-                    self._rhyme(request, pattern, choices[row][1]),
+                    rhyme,
                     noises[row],
                     uniforms[row],
                     self._forced(request),
@@ -76,32 +94,68 @@ class Drafter:
             )
         return drafts
 
+    def _outlines(self, requests: Sequence[PoemRequest], uniforms: Sequence[float]) -> list[_Outline | None]:
+        """For each request the outline that its number in [0, 1) chooses; None where no poem by people fits."""
+        form = requests[0].form
+        of = self.planner.outlines.get(form.name)
+        if of is None:
+            return [None] * len(requests)
+        found: list[_Outline | None] = []
+        sums: dict[tuple[str, str, str], npt.NDArray[np.float64]] = {}
+        for request, uniform in zip(requests, uniforms, strict=True):
+            asked = request.theme or request.first_line, request.rhyme, request.first_line
+            if asked not in sums:
+                chances = self.planner.outline_chances(form.name, self.vocabulary.encode(asked[0]))
+                sums[asked] = (chances * self._fitting(request, of)).cumsum()
+            total = sums[asked][-1]
+            if total <= 0:
+                found.append(None)
+                continue
+            number = min(int(np.searchsorted(sums[asked], uniform * total, side="right")), len(of) - 1)
+            plan = self.planner.keywords[of.plans[number]]
+            found.append((plan, _PATTERN_NAMES[int(of.patterns[number])], _RHYME_NAMES[int(of.rhymes[number])]))
+        return found
+
+    def _fitting(self, request: PoemRequest, of: Outlines) -> npt.NDArray[np.bool_]:
+        """[N] which outlines have a pattern and a rhyme that the request leaves open."""
+        open_ones = np.zeros((1 + len(PATTERN_IDS), 1 + len(RHYME_IDS)), np.bool_)
+        for pattern in self._patterns(request):
+            open_ones[PATTERN_IDS[pattern], [RHYME_IDS[rhyme] for rhyme in self._rhymes(request, pattern)]] = True
+        fitting: npt.NDArray[np.bool_] = open_ones[of.patterns, of.rhymes]
+        return fitting
+
+    def _pattern_and_rhyme(self, request: PoemRequest, choices: Sequence[float]) -> tuple[str, str]:
+        """Each as common as among people's poems; two numbers in [0, 1) choose them."""
+        shares = self.shares[request.form.name]
+        pattern = _weighted(shares["patterns"], self._patterns(request), choices[0])
+        return pattern, _weighted(shares["rhymes"], self._rhymes(request, pattern), choices[1])
+
     def _forced(self, request: PoemRequest) -> dict[int, int]:
         forced = dict(enumerate(self.vocabulary.encode(request.first_line)))
         starts = np.cumsum([0, *request.form.line_lengths[:-1]])
         heads = self.vocabulary.encode(request.acrostic)
         return forced | {int(place): number for place, number in zip(starts, heads, strict=False)}
 
-    def _pattern(self, request: PoemRequest, draw: float) -> str:
-        patterns: Sequence[str] = prosody.PATTERNS
-        if request.first_line:
-            fitting = prosody.patterns_for_first_line(request.first_line, self.phonology)
-            own = prosody.rhyme_groups_of(request.first_line[-1], self.phonology)
-            agreeing = [
-                pattern for pattern in fitting if pattern[0] not in prosody.RHYMING_TYPES or request.rhyme in ("", *own)
-            ]
-            # A line that fits no pattern is kept all the same; `check` says so.
-            patterns = agreeing or fitting or patterns
-        return _weighted(self.shares[request.form.name]["patterns"], patterns, draw)
+    def _patterns(self, request: PoemRequest) -> Sequence[str]:
+        """The patterns that a request leaves open."""
+        if not request.first_line:
+            return prosody.PATTERNS
+        fitting = prosody.patterns_for_first_line(request.first_line, self.phonology)
+        own = prosody.rhyme_groups_of(request.first_line[-1], self.phonology)
+        agreeing = [
+            pattern for pattern in fitting if pattern[0] not in prosody.RHYMING_TYPES or request.rhyme in ("", *own)
+        ]
+        # A line that fits no pattern is kept all the same; `check` says so.
+        return agreeing or fitting or prosody.PATTERNS
 
-    def _rhyme(self, request: PoemRequest, pattern: str, draw: float) -> str:
+    def _rhymes(self, request: PoemRequest, pattern: str) -> Sequence[str]:
+        """The rhyme groups that a request leaves open under a pattern."""
         if request.rhyme:
-            return request.rhyme
-        rhymes = self.rhymes
+            return [request.rhyme]
         if request.first_line and pattern[0] in prosody.RHYMING_TYPES:
             own = prosody.rhyme_groups_of(request.first_line[-1], self.phonology)
-            rhymes = [rhyme for rhyme in rhymes if rhyme in own] or rhymes
-        return _weighted(self.shares[request.form.name]["rhymes"], rhymes, draw)
+            return [rhyme for rhyme in self.rhymes if rhyme in own] or self.rhymes
+        return self.rhymes
 
 
 def _varied(noise: npt.NDArray[np.float64], seed: int) -> npt.NDArray[np.float64]:

@@ -3,11 +3,15 @@
 Knows the co-occurrence of characters in the corpus, by counts; no text, no torch.
 
 A keyword is one or two characters ([2] ids, the second `PAD_ID` if there is none). Two characters that stand
-together more often than chance would have them are taken as a word. The plan of a poem to be written is drawn word
-by word: how common the word is as a keyword, times how much it likes the theme and the words drawn before it.
+together more often than chance would have them are taken as a word. The plan of a poem to be written is one of the
+outlines of people's poems, found by its theme; where none fits, it is drawn word by word: how common the word is as a
+keyword, times how much it likes the theme and the words drawn before it.
 """
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
@@ -148,44 +152,98 @@ def line_keywords(poems: Ids, num_lines: int, scores: Vectors, words: npt.NDArra
     return result.reshape(-1, num_lines, 2).astype(np.int32)
 
 
+@dataclass(frozen=True, slots=True)
+class Outlines:
+    """What N of people's regulated poems of one form were to be: keywords, pattern and rhyme that went together.
+
+    Attributes:
+        plans: [N, L] numbers of keywords, one for each line.
+        patterns: [N] ids of tonal patterns.
+        rhymes: [N] ids of rhyme groups.
+    """
+
+    plans: Ids
+    patterns: Ids
+    rhymes: Ids
+
+    def __len__(self) -> int:
+        return len(self.plans)
+
+
 class Planner:
-    """Draws a keyword for each line from a theme.
+    """Finds outlines for a theme, or draws a keyword for each line from it.
 
     Args:
         vectors: [V, VECTOR_DIM] characters; products of rows are their associations in nats.
         keywords: [W, 2] ids of the words that lines were about.
         counts: [W] how often.
         char_counts: [V] how often each character stands anywhere in the corpus.
+        outlines: Name of a form -> those of its poems; none of them empty. Versions of the first editions have none.
     """
 
     # Nats per unit of cosine. More than twice what is most likely for people's keywords, given their titles and the
     # keywords before: cosines know less than people do of what goes together, and readers miss a subject more than a
     # surprise. At 18 a poem's theme is guessed as often as people's is (docs/experiments.md).
     focus = 18.0
+    # The same for outlines, whose keywords no cosine need hold together. At 18 half of the themes are guessed.
+    outline_focus = 36.0
 
-    def __init__(self, vectors: Vectors, keywords: Ids, counts: Vectors, char_counts: Vectors) -> None:
+    def __init__(
+        self,
+        vectors: Vectors,
+        keywords: Ids,
+        counts: Vectors,
+        char_counts: Vectors,
+        outlines: Mapping[str, Outlines] = MappingProxyType({}),
+    ) -> None:
         self.vectors = vectors
         self.keywords = keywords
         self.counts = counts
         self.char_counts = char_counts
+        self.outlines = outlines
         self._units = unit(vectors).astype(np.float64)
         self._units[PAD_ID] = 0
         self._keyword_units = self._units[keywords].sum(axis=1)
         self._keyword_units /= np.maximum(np.linalg.norm(self._keyword_units, axis=1, keepdims=True), 1e-6)
+        # How long the sum of each outline's keywords is. Those sums themselves would take fifty megabytes.
+        self._lengths = {name: np.maximum(self._summed_lengths(of.plans), 1e-6) for name, of in outlines.items()}
         self._log_counts = np.log(np.maximum(counts, 1e-9)).astype(np.float64)
+        self._gains = np.zeros(len(keywords))
+
+    def _summed_lengths(self, plans: Ids) -> npt.NDArray[np.float64]:
+        blocks = [plans[start : start + 4096] for start in range(0, len(plans), 4096)]
+        return np.concatenate([np.linalg.norm(self._keyword_units[block].sum(axis=1), axis=1) for block in blocks])
 
     def leaning(self, char_gains: Vectors) -> "Planner":
-        """A planner that draws each keyword as much likelier as its characters' gains ([V], nats) say together."""
+        """A planner to which each keyword is as much likelier as its characters' gains ([V], nats) say together."""
         gains = char_gains.astype(np.float64)
         gains[PAD_ID] = 0
-        counts = self.counts * np.exp(gains[self.keywords].sum(axis=1))
-        return Planner(self.vectors, self.keywords, counts.astype(np.float32), self.char_counts)
+        leaning = copy.copy(self)
+        leaning._gains = self._gains + gains[self.keywords].sum(axis=1)
+        return leaning
 
     def divergence(self, other: "Planner") -> float:
-        """KL(other ‖ self), nats, of the keywords that each draws first where there is no theme; ≥ 0."""
-        own, others = (counts.astype(np.float64) / counts.sum() for counts in (self.counts, other.counts))
-        known = others > 0
-        return float((others[known] * np.log(others[known] / own[known])).sum())
+        """KL(other ‖ self), nats, of what each draws first where there is no theme; ≥ 0.
+
+        That is an outline, in the mean over the forms; or a keyword, if there are none.
+        """
+        if self.outlines:
+            pairs = [[planner.outline_chances(form, []) for planner in (self, other)] for form in self.outlines]
+        else:
+            pairs = [[_chances(planner._log_counts + planner._gains) for planner in (self, other)]]
+        return float(np.mean([(others * np.log(others / own)).sum() for own, others in pairs]))
+
+    def outline_chances(self, form: str, theme: Sequence[int]) -> npt.NDArray[np.float64]:
+        """[N] how likely each outline of a form is for a theme (ids of its characters; may be empty); they add up to 1.
+
+        In double precision and for one theme at a time, so that a replay does not hang on a batch.
+        """
+        plans = self.outlines[form].plans
+        known = [number for number in theme if number > UNKNOWN_ID]
+        wanted = self._units[known].sum(axis=0)
+        likeness = self._keyword_units @ (wanted / max(float(np.linalg.norm(wanted)), 1e-6))
+        near = likeness[plans.T].sum(axis=0) / self._lengths[form]
+        return _chances(self.outline_focus * near + self._gains[plans.T].sum(axis=0))
 
     def draw(self, themes: Sequence[Sequence[int]], uniforms: npt.NDArray[np.float64]) -> Ids:
         """[B, L, 2] a keyword for each line of each poem, none twice in a poem.
@@ -209,7 +267,7 @@ class Planner:
         for line in range(num_lines):
             # The theme and all the words so far count alike, so that the poem stays with one subject.
             np.matmul(self.focus * sums / np.maximum(sizes, 1), self._keyword_units.T, out=logits)
-            logits += self._log_counts
+            logits += self._log_counts + self._gains
             logits[rows[:, None], drawn[:, :line]] = -np.inf
             logits -= logits.max(axis=1, keepdims=True)
             weights = np.exp(logits, out=logits).cumsum(axis=1)
@@ -219,3 +277,10 @@ class Planner:
             sums += self._keyword_units[drawn[:, line]]
             sizes += 1
         return self.keywords[drawn]
+
+
+def _chances(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """[N] probabilities, all of them above 0."""
+    weights = np.exp(np.maximum(logits - logits.max(), -500))
+    chances: npt.NDArray[np.float64] = weights / weights.sum()
+    return chances

@@ -23,8 +23,8 @@ MAX_VARIATION = MAX_SEED // FIRST_SEEDS
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.1, 2.0
 # Of a new version. Cool, for what theme, plan and z decide needs no chance any more; and rare characters lifted by as
 # much as keeps them as common as in people's poems (docs/experiments.md).
-DEFAULT_TEMPERATURE = 0.7
-DEFAULT_LIFT = 0.48
+DEFAULT_TEMPERATURE = 0.5
+DEFAULT_LIFT = 0.2
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ near where it was by KL. Two things differ, for there are only some hundred vote
   distributions at a place, p(c) exp(strength x change(c)) raises it most for its KL from p (the Gibbs variational
   principle). So the change is added to the output's bias, as strongly as the KL allowed permits. What it leaves out:
   it does not plan ahead, as a generator trained step by step could learn to. But the plan is drawn apart, and it says
-  what a poem is about: the planner's keywords follow the change in the same way, under a KL of their own.
+  what a poem is about: the planner's outlines follow the change in the same way, under a KL of their own.
 """
 
 import tempfile
@@ -51,13 +51,13 @@ class FinetuneConfig:
             the voice is from the base.
         most_lost: What may be lost of the base's language, as a share of its nats per character (see `Anchor`).
             Where the KL stands for it, people's poems lose a little more, and no more than 1 % in all.
-        most_replanned: The KL to the base's keywords that is allowed, in nats a keyword.
+        most_replanned: The KL to the base's outlines that is allowed, in nats a poem (see `Planner.divergence`).
         measured_poems: How many poems the gate draws of each.
     """
 
     stand_ins: int = 192
     most_lost: float = 0.009
-    most_replanned: float = 2.0
+    most_replanned: float = 3.0
     measured_poems: int = 160
 
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from poetgen import planner
-from poetgen.planner import Planner
+from poetgen.dataset import planner_arrays, planner_from_arrays
+from poetgen.planner import Outlines, Planner
 from poetgen.vocabulary import PAD_ID
 
 # Ids from 3 on are characters. Two circles of them that never stand in one poem.
@@ -91,13 +92,54 @@ def test_a_leaning_planner_draws_what_is_liked_more_often(vectors: planner.Vecto
     gains[liked] = 2.0
     gains[PAD_ID] = 9.0  # the missing second character of a word says nothing
     leaning = plain.leaning(gains)
-    shares = [of.counts / of.counts.sum() for of in (plain, leaning)]
     place = plain.keywords[:, 0].tolist().index(liked)
-    others = np.arange(len(plain.keywords)) != place
-    assert np.allclose(leaning.counts[others], plain.counts[others])
-    assert shares[1][place] / shares[1][others][0] == pytest.approx(np.exp(2) * shares[0][place] / shares[0][others][0])
-    uniforms = np.random.default_rng(4).random((400, 1))
-    drawn = [int((of.draw([[]] * 400, uniforms)[:, 0, 0] == liked).sum()) for of in (plain, leaning)]
-    assert drawn[1] > 3 * drawn[0]
+    weights = np.where(np.arange(len(plain.keywords)) == place, np.exp(2), 1) * plain.counts
+    uniforms = np.random.default_rng(4).random((4000, 1))
+    drawn = [float((of.draw([[]] * 4000, uniforms)[:, 0, 0] == liked).mean()) for of in (plain, leaning)]
+    assert drawn[0] == pytest.approx(1 / len(weights), abs=0.02)
+    assert drawn[1] == pytest.approx(weights[place] / weights.sum(), abs=0.03)
     assert plain.divergence(plain) == 0
-    assert plain.divergence(leaning) == pytest.approx(float((shares[1] * np.log(shares[1] / shares[0])).sum()))
+    likelier = weights / weights.sum() * len(weights)
+    assert plain.divergence(leaning) == pytest.approx(float((likelier * np.log(likelier)).mean()))
+    assert leaning.leaning(-gains).divergence(plain) == pytest.approx(0)
+
+
+def with_outlines(vectors: planner.Vectors) -> Planner:
+    """Four outlines of two lines in the first circle, four in the second, and one in both."""
+    plans = np.array([[0, 1], [1, 2], [2, 3], [3, 0], [4, 5], [5, 6], [6, 7], [7, 4], [0, 4]], np.int32)
+    numbers = np.arange(len(plans), dtype=np.int32)
+    words = words_of(vectors)
+    return Planner(
+        vectors, words.keywords, words.counts, words.char_counts, {"wujue": Outlines(plans, numbers, numbers)}
+    )
+
+
+def test_the_outlines_of_a_theme_are_likelier(vectors: planner.Vectors) -> None:
+    finder = with_outlines(vectors)
+    chances = finder.outline_chances("wujue", [CIRCLES[0][0], CIRCLES[0][1]])
+    assert chances.sum() == pytest.approx(1)
+    assert chances[:4].sum() > 0.99
+    assert chances[:4].min() > 0.1, "all that are as near to the theme are about as likely"
+    assert chances[4:8].max() < chances[8] < chances[:4].min()
+    assert finder.outline_chances("wujue", []) == pytest.approx(np.full(9, 1 / 9))
+
+
+def test_a_leaning_planner_finds_what_is_liked_more_often(vectors: planner.Vectors) -> None:
+    finder = with_outlines(vectors)
+    gains = np.zeros(len(vectors), np.float32)
+    gains[CIRCLES[1][0]] = np.log(3)  # stands in three of the nine outlines
+    gains[PAD_ID] = 9.0
+    leaning = finder.leaning(gains)
+    expected = np.array([1, 1, 1, 1, 3, 1, 1, 3, 3]) / 15
+    assert leaning.outline_chances("wujue", []) == pytest.approx(expected)
+    assert finder.divergence(leaning) == pytest.approx(float((expected * np.log(expected * 9)).sum()))
+    assert finder.divergence(finder) == 0
+
+
+def test_outlines_are_stored_with_the_planner(vectors: planner.Vectors) -> None:
+    finder = with_outlines(vectors)
+    stored = planner_from_arrays(planner_arrays(finder))
+    for name, of in finder.outlines.items():
+        for field in ("plans", "patterns", "rhymes"):
+            assert np.array_equal(getattr(stored.outlines[name], field), getattr(of, field))
+    assert not planner_from_arrays(planner_arrays(words_of(vectors))).outlines

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from poetgen import prosody
-from poetgen.dataset import Dataset
+from poetgen.dataset import PATTERN_IDS, RHYME_IDS, Dataset
 from poetgen.errors import RequestError
+from poetgen.planner import Planner
 from poetgen.poem import FIRST_SEEDS, FORMS, MAX_SEED, PoemRequest
 from poetgen.poet import Poet, constraints_of, drafter_of
 from poetgen.sampling import Draft
@@ -89,6 +90,46 @@ def test_the_rhyme_asked_for_is_kept(poet: Poet) -> None:
         assert item.rhyme == group
         for number in prosody.rhyming_lines(item.pattern, 4):
             assert group in poet.model.phonology.sure_rhymes(item.poem.lines[number][-1])
+
+
+def outline_of(draft: Draft) -> tuple[object, ...]:
+    return (*map(tuple, draft.plan.tolist()), draft.pattern, draft.rhyme)
+
+
+def test_plan_pattern_and_rhyme_come_from_one_poem_by_people(poet: Poet, dataset: Dataset) -> None:
+    patterns = {number: name for name, number in PATTERN_IDS.items()}
+    rhymes = {number: name for name, number in RHYME_IDS.items()}
+    data = dataset.train["qijue"]
+    peoples = {
+        (*map(tuple, plan), patterns[pattern], rhymes[rhyme])
+        for plan, pattern, rhyme in zip(data.plans.tolist(), data.patterns.tolist(), data.rhymes.tolist(), strict=True)
+        if pattern and rhyme
+    }
+    drafter = drafter_of(poet.model, constraints_of(poet.model))
+    group = drafter.rhymes[0]
+    asked = [PoemRequest(), PoemRequest(theme=known(poet, 2)), PoemRequest(rhyme=group)] * 20
+    drafts = drafter.drafts(asked, range(60))
+    assert {outline_of(draft) for draft in drafts} <= peoples
+    assert {draft.rhyme for draft in drafts[2::3]} == {group}
+    assert len({outline_of(draft) for draft in drafts[::3]}) > 10
+    for number, request in enumerate(asked):
+        (alone,) = drafter.drafts([request], [number])
+        assert outline_of(alone) == outline_of(drafts[number])
+
+
+def test_where_nobody_wrote_such_a_poem_the_plan_is_drawn_word_by_word(poet: Poet) -> None:
+    drafter = drafter_of(poet.model, constraints_of(poet.model))
+    planner = poet.model.planner
+    kept = {name: of for name, of in planner.outlines.items() if name != "wulv"}
+    words = Planner(planner.vectors, planner.keywords, planner.counts, planner.char_counts, kept)
+    without = replace(drafter, planner=words)
+    asked = [PoemRequest(FORMS["wulv"], theme=known(poet, 2))] * 20
+    drafts = without.drafts(asked, range(20))
+    assert {len(set(map(tuple, draft.plan.tolist()))) for draft in drafts} == {8}, "no keyword twice"
+    assert len({draft.rhyme for draft in drafts}) > 3
+    assert (
+        drafter.drafts([PoemRequest()], [3])[0].plan.tolist() == without.drafts([PoemRequest()], [3])[0].plan.tolist()
+    )
 
 
 def test_a_first_line_decides_the_pattern(poet: Poet, sounds: Sounds) -> None:
