@@ -21,8 +21,8 @@ MAX_SEED = 2**53 - 1  # every JSON reader and every Discord integer option holds
 FIRST_SEEDS = 2**40
 MAX_VARIATION = MAX_SEED // FIRST_SEEDS
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.1, 2.0
-# Of a new version. Cool, for what theme, plan and z decide needs no chance any more; and rare characters lifted by as
-# much as keeps them as common as in people's poems (docs/experiments.md).
+# Of a new version. Cool, for what theme, outline and z decide needs no chance any more; but as warm, and with rare
+# characters lifted as much, as readers do not mind (docs/experiments.md).
 DEFAULT_TEMPERATURE = 0.5
 DEFAULT_LIFT = 0.2
 
