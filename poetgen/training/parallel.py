@@ -12,6 +12,11 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
+
+# Imported before a process group begins: its functions have the group of that moment as a default, and torch imports it
+# by itself later, with an optimizer. They would keep the group and its threads alive until the interpreter ends, where
+# such a thread now and then aborts the process.
+import torch.distributed.nn.functional
 from torch import nn
 
 

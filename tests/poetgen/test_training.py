@@ -284,17 +284,21 @@ def test_two_workers_learn_what_one_learns(tmp_path: Path, prepared: Path, datas
 
 
 def test_gradients_are_those_of_all_workers_together(tmp_path: Path) -> None:
-    """Each worker's own data, one gradient: the mean."""
+    """Each worker's own data, one gradient: the mean. No thread of the group outlives it (one could abort the exit)."""
     program = tmp_path / "worker.py"
     program.write_text(
+        "from pathlib import Path\n"
         "import torch\n"
         "from poetgen.training.parallel import working\n"
         "with working('cpu') as workers:\n"
         "    weights = [torch.nn.Parameter(torch.zeros(2)), torch.nn.Parameter(torch.zeros(3))]\n"
         "    sum((one * (workers.rank + 1)).sum() for one in weights).backward()\n"
         "    workers.average_gradients(weights)\n"
+        "    torch.optim.AdamW(weights).step()\n"
         "    assert all((one.grad == 1.5).all() for one in weights), weights\n"
-        "    assert workers.agree(workers.rank) == 1\n",
+        "    assert workers.agree(workers.rank) == 1\n"
+        "threads = [task.read_text() for task in Path('/proc/self/task').glob('*/comm')]\n"
+        "assert not any('gloo' in name for name in threads), threads\n",
         encoding="utf-8",
     )
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(program)]
