@@ -30,6 +30,7 @@ _MIN_TITLE_RELEVANCE = 0.45  # cosine; below it a title character says too littl
 # Counting words and formulas of titles, relevant to everything and telling of nothing.
 _TITLE_FORMULAS = frozenset("首其一二三四五六七八九十和次韻")
 _DATASET_FILE = "dataset.safetensors"
+_FORMAT = "2"  # of that file; to be raised when something is added that training would miss
 
 # Pattern and rhyme ids: 0 is unknown, so that a model can be asked without them.
 PATTERN_IDS: Mapping[str, int] = {name: number + 1 for number, name in enumerate(prosody.PATTERNS)}
@@ -227,7 +228,7 @@ def save_dataset(dataset: Dataset, folder: Path) -> None:
     arrays |= {f"phonology.{name}": array for name, array in dataset.phonology.arrays().items()}
     arrays |= {f"planner.{name}": array for name, array in planner_arrays(dataset.planner).items()}
     arrays["classics.bits"] = dataset.classics.bits
-    metadata = {"vocabulary": dataset.vocabulary.chars, "phonology": dataset.phonology.chars}
+    metadata = {"format": _FORMAT, "vocabulary": dataset.vocabulary.chars, "phonology": dataset.phonology.chars}
     files.write_whole(folder / _DATASET_FILE, lambda path: save_file(arrays, path, metadata=metadata))
 
 
@@ -274,13 +275,17 @@ def load_dataset(folder: Path) -> Dataset:
     """The dataset that `poetgen prepare` wrote into a folder.
 
     Raises:
-        CorpusError: There is none, or it is damaged.
+        CorpusError: There is none, or it is damaged or of another edition.
     """
     path = folder / _DATASET_FILE
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        if metadata.get("format") != _FORMAT:
+            raise CorpusError(
+                f"{folder} was prepared by another edition. Make it again: poetgen prepare CORPUS --out {folder}"
+            )
         vocabulary = Vocabulary(metadata["vocabulary"])
         return Dataset(
             vocabulary,

@@ -67,9 +67,9 @@ class PretrainConfig:
 
 PRESETS: Mapping[str, PretrainConfig] = {
     "base": PretrainConfig(),
-    # The LSTM alone, and what is put on top of one that has been trained (see `Generator`).
+    # The LSTM alone; and a trained one further, at a lower rate.
     "lstm": PretrainConfig(num_blocks=0),
-    "grow": PretrainConfig(learning_rate=1e-3, first_chars_per_batch=4000),
+    "more": PretrainConfig(num_blocks=0, learning_rate=1e-3, first_chars_per_batch=4000),
     "tiny": PretrainConfig(
         hidden_dim=48, num_blocks=1, attention_dim=32, feedforward_dim=64, embedding_dim=32, context_dim=32,
         noise_dim=8, first_chars_per_batch=800, chars_per_batch=800, warmup_steps=10, learning_rate=1e-2,

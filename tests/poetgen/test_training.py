@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
-from poetgen.dataset import Dataset, minibatches
+from poetgen.dataset import Dataset, load_dataset, minibatches
 from poetgen.errors import CheckpointError, CorpusError, TrainingError
 from poetgen.generator import Conditions, Generator
 from poetgen.likelihood import gaussian_log_ratio, importance_bound, poem_nll, sequence_nll
@@ -81,6 +83,15 @@ def test_importance_bound_is_the_log_of_the_mean() -> None:
     weights = torch.log(torch.tensor([[1.0], [3.0]]))
     assert importance_bound(weights).item() == pytest.approx(math.log(2))
     assert gaussian_log_ratio(torch.zeros(1, 2), torch.zeros(1, 2), torch.zeros(1, 2)).item() == 0
+
+
+def test_a_corpus_that_another_edition_prepared_is_refused(prepared: Path, tmp_path: Path) -> None:
+    name = "dataset.safetensors"
+    with safe_open(prepared / name, framework="numpy") as file:
+        metadata = file.metadata() | {"format": "1"}
+        save_file({key: file.get_tensor(key) for key in file.keys()}, tmp_path / name, metadata)  # noqa: SIM118
+    with pytest.raises(CorpusError, match=r"another edition\. Make it again: poetgen prepare"):
+        load_dataset(tmp_path)
 
 
 def test_a_generator_grows_from_one_without_blocks(dataset: Dataset, tmp_path: Path) -> None:
