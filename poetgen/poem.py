@@ -23,7 +23,7 @@ MAX_VARIATION = MAX_SEED // FIRST_SEEDS
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.1, 2.0
 # Of a new version. Cool, for what theme, outline and z decide needs no chance any more; but as warm, and with rare
 # characters lifted as much, as readers do not mind (docs/experiments.md).
-DEFAULT_TEMPERATURE = 0.5
+DEFAULT_TEMPERATURE = 0.6
 DEFAULT_LIFT = 0.2
 
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Makes the shipped release again: prepare, pretrain, train against the discriminator, and put the result in place.
-# About five hours on two cores. Stopped, it goes on where it was when started again.
+# About six hours on two cores. Stopped, it goes on where it was when started again.
 #
 #   runs/release.sh CHINESE_POETRY_CHECKOUT [PRETRAIN_MINUTES] [ADVERSARIAL_MINUTES]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 corpus=${1:?give the folder of a chinese-poetry checkout}
-pretrain_minutes=${2:-255}
+pretrain_minutes=${2:-310}
 adversarial_minutes=${3:-16}
 work=work/release
 python=.venv/bin/python
