@@ -17,6 +17,7 @@ from poetgen.errors import CorpusError
 from poetgen.generator import FORM_IDS
 from poetgen.likelihood import sequence_nll
 from poetgen.poem import FORMS, Form
+from poetgen.training.pretrain import learning_rate
 from poetgen.training.run import Run
 from poetgen.vocabulary import START_ID
 
@@ -112,9 +113,8 @@ def train_referee(
     referee.train()
     for used, bar in run.steps(minutes, lambda: run.save(modules, optimizers, extra), quiet=quiet):
         batch = next(batches)
-        warmup = min(1.0, (run.progress.step + 1) / config.warmup_steps)
         for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * warmup * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * used)))
+            group["lr"] = learning_rate(config.learning_rate, config.warmup_steps, run.progress.step, used)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             nll = referee(torch.from_numpy(batch.ids).long(), batch.form).mean()
         optimizer.zero_grad(set_to_none=True)

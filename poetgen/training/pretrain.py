@@ -166,9 +166,10 @@ def _running_average(decay: float, averages: list[Tensor], values: list[Tensor],
     torch._foreach_lerp_(averages, values, 1 - min(decay, (1 + float(steps)) / (10 + float(steps))))
 
 
-def _learning_rate(config: PretrainConfig, step: int, used: float) -> float:
-    warmup = min(1.0, (step + 1) / config.warmup_steps)
-    return config.learning_rate * warmup * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * min(1.0, used))))
+def learning_rate(highest: float, warmup_steps: int, step: int, used: float) -> float:
+    """Rising for the first steps, then falling as a cosine of the share of the budget that is used."""
+    warmup = min(1.0, (step + 1) / warmup_steps)
+    return highest * warmup * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * min(1.0, used))))
 
 
 def pretrain(
@@ -235,7 +236,7 @@ def pretrain(
         ids = torch.from_numpy(batch.ids).long().to(target)
         conditions = hidden_conditions(batch, config, rng, target)
         for group in optimizer.param_groups:
-            group["lr"] = _learning_rate(config, run.progress.step, used)
+            group["lr"] = learning_rate(config.learning_rate, config.warmup_steps, run.progress.step, used)
         with torch.autocast(target.type, dtype=torch.bfloat16):
             mean, log_variance = generator.encode(ids)
             mean, log_variance = mean.float(), log_variance.float()
