@@ -5,9 +5,11 @@ Knows no stage's insides. What needs no torch imports none.
 
 import argparse
 import json
+import math
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Never, NoReturn
 
@@ -51,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         if options.command in ("pretrain", "adversarial"):
             print(f"\nSaved. Go on with: poetgen {options.command} ... --out {options.out} --resume", file=sys.stderr)
+        if options.command == "referee":
+            print(f"\nSaved. Go on with: poetgen referee --data {options.data} --resume", file=sys.stderr)
         return _EXIT_INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has had enough; that is no failure of ours.
@@ -66,6 +70,28 @@ class _Parser(argparse.ArgumentParser):
         self.exit(_EXIT_INPUT, f"{self.prog}: {message}; see {self.prog} --help.\n")
 
 
+def _minutes(text: str) -> float:
+    with suppress(ValueError):
+        if 0 < (minutes := float(text)) < math.inf:
+            return minutes
+    raise argparse.ArgumentTypeError(f"give a number of minutes above 0, not {text!r}")
+
+
+def _whole(text: str) -> int:
+    return _at_least(1, text)
+
+
+def _seed(text: str) -> int:
+    return _at_least(0, text)
+
+
+def _at_least(least: int, text: str) -> int:
+    with suppress(ValueError):
+        if (number := int(text)) >= least:
+            return number
+    raise argparse.ArgumentTypeError(f"give a whole number, {least} or more, not {text!r}")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="poetgen", description="Writes classical Chinese poems with its own GAN.")
     verbs = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -75,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument("--out", type=Path, required=True, help="folder to write")
     prepare.add_argument("--skip-bad", action="store_true", help="go on without broken files, and count them")
     prepare.add_argument(
-        "--min-char-count", type=int, default=10, help="characters rarer than this are not learned (default 10)"
+        "--min-char-count", type=_whole, default=10, help="characters rarer than this are not learned (default 10)"
     )
     prepare.set_defaults(run=_prepare)
 
@@ -91,31 +117,33 @@ def _parser() -> argparse.ArgumentParser:
         stage.add_argument("--out", type=Path, required=True, help="folder of the run")
         stage.add_argument("--preset", choices=presets, default="base")
         stage.add_argument(
-            "--minutes", type=float, required=True, help="whole budget, earlier parts of a resumed run included"
+            "--minutes", type=_minutes, required=True, help="whole budget, earlier parts of a resumed run included"
         )
         stage.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
-        stage.add_argument("--seed", type=int, default=0)
+        stage.add_argument("--seed", type=_seed, default=0)
         stage.add_argument("--device", default="cpu", help="cpu or cuda")
-        stage.add_argument("--threads", type=int, default=None, help="CPU threads to compute with")
+        stage.add_argument("--threads", type=_whole, default=None, help="CPU threads to compute with")
         stage.set_defaults(run=run)
         if name == "pretrain":
             stage.add_argument("--base", help="a version to start from; its generator may have fewer blocks")
-            stage.add_argument("--steps", type=int, help="stop after so many steps, if the minutes are not over before")
+            stage.add_argument(
+                "--steps", type=_whole, help="stop after so many steps, if the minutes are not over before"
+            )
             stage.add_argument("--profile", action="store_true", help="say how near it is to the machine's bound")
         if name == "adversarial":
             stage.add_argument("--generator", type=Path, required=True, help="folder of the pretraining run")
             stage.add_argument("--reward", choices=("probability", "logit"), default="logit")
             stage.add_argument("--discriminator-only", action="store_true", help="leave the generator as pretrained")
-            stage.add_argument("--measured-poems", type=int, default=250, help="of each form, for the figures")
+            stage.add_argument("--measured-poems", type=_whole, default=250, help="of each form, for the figures")
             stage.add_argument("--promote", action="store_true", help="use the new version from now on")
 
     referee = verbs.add_parser("referee", help="train the language model that judges fluency in `evaluate`")
     referee.add_argument("--data", type=Path, required=True, help="a folder that `prepare` wrote; it is put there")
     referee.add_argument("--preset", choices=("tiny", "base"), default="base")
-    referee.add_argument("--minutes", type=float, default=25.0, help="whole budget (default 25)")
+    referee.add_argument("--minutes", type=_minutes, default=25.0, help="whole budget (default 25)")
     referee.add_argument("--resume", action="store_true", help="go on from its checkpoint")
-    referee.add_argument("--seed", type=int, default=0)
-    referee.add_argument("--threads", type=int, default=None, help="CPU threads to compute with")
+    referee.add_argument("--seed", type=_seed, default=0)
+    referee.add_argument("--threads", type=_whole, default=None, help="CPU threads to compute with")
     referee.set_defaults(run=_referee)
 
     evaluate = verbs.add_parser("evaluate", help="measure a version in one form, beside people and simple models")
@@ -125,8 +153,8 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--preset", choices=("tiny", "base"), default="base", help="how much is measured")
     evaluate.add_argument("--json", action="store_true", help="all figures as one JSON object")
     evaluate.add_argument("--plots", type=Path, help="folder for pictures")
-    evaluate.add_argument("--seed", type=int, default=0)
-    evaluate.add_argument("--threads", type=int, default=None, help="CPU threads to compute with")
+    evaluate.add_argument("--seed", type=_seed, default=0)
+    evaluate.add_argument("--threads", type=_whole, default=None, help="CPU threads to compute with")
     evaluate.set_defaults(run=_evaluate)
 
     finetune = verbs.add_parser(
@@ -136,8 +164,8 @@ def _parser() -> argparse.ArgumentParser:
     finetune.add_argument("--voice", help="whose voice; all that have none of their own if left out")
     finetune.add_argument("--base", help="the version to start from (default: the shared one in use)")
     finetune.add_argument("--data", type=Path, help="a prepared corpus, if there is one, to measure what is lost")
-    finetune.add_argument("--minutes", type=float, default=10.0, help="give up after this long (default 10)")
-    finetune.add_argument("--seed", type=int, default=0)
+    finetune.add_argument("--minutes", type=_minutes, default=10.0, help="give up after this long (default 10)")
+    finetune.add_argument("--seed", type=_seed, default=0)
     finetune.add_argument("--json", action="store_true", help="progress and outcome as JSON lines")
     finetune.set_defaults(run=_finetune)
 

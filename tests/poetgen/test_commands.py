@@ -98,7 +98,18 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     assert list(tmp_path.iterdir()) == [], "nothing half written"
 
 
-@pytest.mark.parametrize("arguments", [["write", "--seed", "abc"], ["write", "--bogus"], ["frobnicate"], []])
+_TRAIN = ["pretrain", "--data", "data", "--out", "run", "--minutes"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["write", "--seed", "abc"], ["write", "--bogus"], ["frobnicate"], [],
+        *([*_TRAIN, minutes] for minutes in ("0", "-1", "inf", "nan", "ten")),
+        [*_TRAIN, "1", "--steps", "0"], [*_TRAIN, "1", "--threads", "0"], [*_TRAIN, "1", "--seed", "-1"],
+        ["referee", "--data", "data", "--minutes", "0"], ["evaluate", "--data", "data", "--seed", "-1"],
+    ],
+)  # fmt: skip
 def test_a_wrong_command_line_is_one_sentence_too(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
