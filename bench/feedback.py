@@ -38,6 +38,7 @@ OURS = "ours"
 ROUNDS = "three rounds"
 _COMPARED = 100  # pairs of poems
 _SERVED = 240
+_MARKS, _BESIDE = "x^s", 1.13  # of crowds in the picture: their marks, and how far apart they stand
 _UNRANKED_SHARE = 0.1  # of the poems served, as the bot does
 
 
@@ -214,7 +215,7 @@ def _share(values: Sequence[float], rng: np.random.Generator) -> str:
 
 
 def draw(trials: Sequence[Trial]) -> Figure:
-    """The share of pairs preferred, against the number of votes, for each taste; crosses are dishonest crowds."""
+    """The share of pairs preferred, against the number of votes, for each taste; marks beside are other crowds."""
     figure = Figure(figsize=(6.4, 4), dpi=120, layout="constrained")
     axes = figure.subplots()
     names = list(dict.fromkeys(trial.taste for trial in trials))
@@ -225,8 +226,13 @@ def draw(trials: Sequence[Trial]) -> Figure:
         counts = sorted({trial.votes for trial in honest})
         means = [np.mean([trial.served for trial in honest if trial.votes == count]) for count in counts]
         axes.plot(counts, means, "o-", color=colour, label=name)
-        others = [trial for trial in own if trial.crowd not in (HONEST, NOISE)]
-        axes.plot([trial.votes for trial in others], [trial.served for trial in others], "x", color=colour)
+    crowds = [crowd for crowd in dict.fromkeys(trial.crowd for trial in trials) if crowd not in (HONEST, NOISE)]
+    for number, crowd in enumerate(crowds):
+        found = [trial for trial in trials if trial.crowd == crowd and trial.method == OURS]
+        # Side by side, each crowd a little further from the honest ones, whose number of votes it has.
+        places = [trial.votes * _BESIDE ** (number + 1) for trial in found]
+        colours = [f"C{names.index(trial.taste)}" for trial in found]
+        axes.scatter(places, [trial.served for trial in found], 16, colours, marker=_MARKS[number], label=crowd)
     axes.axhline(0.5, color="black", linewidth=0.8)
     axes.set_xscale("log")
     shown = sorted({trial.votes for trial in trials})
