@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
-from bot.asker import Asker
+from bot.asker import CONSOLE, Asker
 from bot.errors import BotError
 from bot.ratings import Ratings, ratings_of
 from bot.store import Store
@@ -103,7 +103,7 @@ class Finetuning:
         """What a server's voice could learn from now; None for the shared voice and all servers."""
         poems, cast = await self._store.votes.for_training(guild_id, shared=guild_id is None)
         key = await self._store.notes.secret(_FOLD_KEY)
-        return await asyncio.to_thread(ratings_of, poems, cast, key)
+        return await asyncio.to_thread(ratings_of, poems, cast, key, console=guild_id == CONSOLE)
 
     def refuse_too_few(self, ratings: Ratings) -> None:
         """Refuse to learn from too little.

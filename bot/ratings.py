@@ -26,7 +26,7 @@ class Ratings:
         num_poems: How many poems were voted on.
         num_voters: By how many people.
         num_votes: How often.
-        alone: All votes are those of the console's one person.
+        alone: They are the console's one person's, who is enough.
     """
 
     rows: tuple[dict[str, object], ...]
@@ -40,7 +40,7 @@ class Ratings:
         return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.rows)
 
 
-def ratings_of(poems: Sequence[StoredPoem], cast: Sequence[CastVote], key: bytes) -> Ratings:
+def ratings_of(poems: Sequence[StoredPoem], cast: Sequence[CastVote], key: bytes, *, console: bool = False) -> Ratings:
     """What may be learned from these poems and votes.
 
     The console has one person only: there every poem counts that this person voted on, and the folds are of poems.
@@ -49,12 +49,13 @@ def ratings_of(poems: Sequence[StoredPoem], cast: Sequence[CastVote], key: bytes
         poems: Those that a fine-tune may see.
         cast: The votes on them.
         key: Of the hash that puts voters into folds.
+        console: Whether the console asks, where nobody else will vote if nobody has yet.
     """
     voters: dict[int, set[int]] = defaultdict(set)
     for vote in cast:
         if not vote.requested:
             voters[vote.poem_id].add(vote.voter_id)
-    alone = {vote.voter_id for vote in cast} == {CONSOLE}
+    alone = {vote.voter_id for vote in cast} == {CONSOLE} if cast else console
     least = 1 if alone else _LEAST_VOTERS
     kept = [vote for vote in cast if not vote.requested and len(voters[vote.poem_id]) >= least]
     weighed = votes.weights([votes.Vote(v.poem_id, v.voter_id, v.value, v.cast_at / 1000) for v in kept])

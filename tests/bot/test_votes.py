@@ -152,6 +152,11 @@ def test_the_console_s_one_person_is_enough_alone_and_has_folds_of_poems() -> No
     assert not beside.alone
 
 
+@pytest.mark.parametrize("console", [True, False])
+def test_one_voter_is_enough_in_the_console_before_the_first_vote_too(console: bool) -> None:
+    assert ratings_of([], [], b"key", console=console).alone is console
+
+
 @given(st.integers(0, 500), st.integers(0, 500))
 def test_wilson_is_below_the_share_and_grows_with_votes(up: int, down: int) -> None:
     bound = wilson(up, down)
