@@ -220,12 +220,10 @@ def draw(trials: Sequence[Trial]) -> Figure:
     axes = figure.subplots()
     names = list(dict.fromkeys(trial.taste for trial in trials))
     for number, name in enumerate(names):
-        colour = f"C{number}"
-        own = [trial for trial in trials if trial.taste == name and trial.method == OURS]
-        honest = [trial for trial in own if trial.crowd == HONEST]
+        honest = [trial for trial in trials if (trial.taste, trial.crowd, trial.method) == (name, HONEST, OURS)]
         counts = sorted({trial.votes for trial in honest})
         means = [np.mean([trial.served for trial in honest if trial.votes == count]) for count in counts]
-        axes.plot(counts, means, "o-", color=colour, label=name)
+        axes.plot(counts, means, "o-", color=f"C{number}", label=name)
     crowds = [crowd for crowd in dict.fromkeys(trial.crowd for trial in trials) if crowd not in (HONEST, NOISE)]
     for number, crowd in enumerate(crowds):
         found = [trial for trial in trials if trial.crowd == crowd and trial.method == OURS]

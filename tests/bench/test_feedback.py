@@ -125,3 +125,14 @@ def test_the_plan_covers_what_must_be_shown(tmp_path: Path) -> None:
     assert {votes for _, votes, *_ in full} == {50, 150, 210, 300, 1000}
     assert {method for *_, method in full} == {feedback.OURS, *RIVALS}
     assert np.isfinite([taste.score("酒醉") for taste in found]).all()
+
+
+def test_in_the_picture_each_crowd_stands_beside_the_honest_ones() -> None:
+    def trial(crowd: str) -> feedback.Trial:
+        return feedback.Trial(crowd, 300, "t", True, 0, feedback.OURS, 0.7, 0.5, True, (), {}, 60.0)
+
+    figure = feedback.draw([trial(crowd) for crowd in (HONEST, HOSTILE, RING, feedback.ROUNDS, NOISE)])
+    (axes,) = figure.axes
+    places = {str(marks.get_label()): np.asarray(marks.get_offsets())[:, 0].tolist() for marks in axes.collections}
+    assert list(places) == [HOSTILE, RING, feedback.ROUNDS], "noise has no taste to prefer anything by"
+    assert len({300.0, *(place for (place,) in places.values())}) == 4
