@@ -106,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     prepare.set_defaults(run=_prepare)
 
     for name, run, presets, text in (
-        ("pretrain", _pretrain, ("tiny", "base", "lstm", "more"), "train the generator by maximum likelihood"),
+        ("pretrain", _pretrain, ("tiny", "base", "more"), "train the generator by maximum likelihood"),
         (
             "adversarial", _adversarial, ("tiny", "base"),
             "train discriminator and generator in turn, and register the version",

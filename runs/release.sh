@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 corpus=${1:?give the folder of a chinese-poetry checkout}
-pretrain_minutes=${2:-310}
+pretrain_minutes=${2:-390}
 adversarial_minutes=${3:-16}
 work=work/release
 python=.venv/bin/python
@@ -17,7 +17,7 @@ resume() { if [ -f "$1/checkpoint.json" ]; then echo --resume; fi; }
 
 [ -f "$work/data/dataset.safetensors" ] || $python -m poetgen prepare "$corpus" --out "$work/data"
 # shellcheck disable=SC2046  # no word at all, or one
-$python -m poetgen pretrain --preset lstm --data "$work/data" --out "$work/pretrain" --minutes "$pretrain_minutes" \
+$python -m poetgen pretrain --data "$work/data" --out "$work/pretrain" --minutes "$pretrain_minutes" \
     $(resume "$work/pretrain")
 # shellcheck disable=SC2046
 $python -m poetgen adversarial --data "$work/data" --generator "$work/pretrain" --out "$work/adversarial" \

@@ -40,8 +40,8 @@ class PretrainConfig:
         hide_theme, hide_plan, hide_line, hide_pattern: Shares hidden of the rest; `hide_line` of each keyword.
     """
 
-    hidden_dim: int = 640
-    num_blocks: int = 2
+    hidden_dim: int = 1024
+    num_blocks: int = 0
     attention_dim: int = 256
     feedforward_dim: int = 1280
     embedding_dim: int = 256
@@ -49,7 +49,7 @@ class PretrainConfig:
     noise_dim: int = 64
     dropout: float = 0.1
     first_chars_per_batch: int = 2000
-    chars_per_batch: int = 4000
+    chars_per_batch: int = 8000
     learning_rate: float = 2e-3
     warmup_steps: int = 200
     weight_decay: float = 0.01
@@ -57,19 +57,18 @@ class PretrainConfig:
     average_decay: float = 0.999
     free_nats: float = 0.15
     word_dropout: float = 0.1
-    hide_all: float = 0.25
-    hide_theme: float = 0.3
-    hide_plan: float = 0.35
-    hide_line: float = 0.25
-    hide_pattern: float = 0.3
+    hide_all: float = 0.1
+    hide_theme: float = 0.2
+    hide_plan: float = 0.1
+    hide_line: float = 0.1
+    hide_pattern: float = 0.1
     validate_every: int = 2000
 
 
 PRESETS: Mapping[str, PretrainConfig] = {
     "base": PretrainConfig(),
-    # The LSTM alone; and a trained one further, at a lower rate.
-    "lstm": PretrainConfig(num_blocks=0),
-    "more": PretrainConfig(num_blocks=0, learning_rate=1e-3, first_chars_per_batch=4000),
+    # A trained one further, at a lower rate.
+    "more": PretrainConfig(learning_rate=1e-3, first_chars_per_batch=4000),
     "tiny": PretrainConfig(
         hidden_dim=48, num_blocks=1, attention_dim=32, feedforward_dim=64, embedding_dim=32, context_dim=32,
         noise_dim=8, first_chars_per_batch=800, chars_per_batch=800, warmup_steps=10, learning_rate=1e-2,
@@ -300,17 +299,38 @@ def _start_from_unigrams(generator: Generator, dataset: Dataset) -> None:
 
 
 def _start_from(generator: Generator, base: Generator) -> None:
-    """Give a generator the weights of a smaller one; its further blocks add nothing yet."""
-    try:
-        missing = generator.load_state_dict(base.state_dict(), strict=False)
-    except RuntimeError:
-        missing = None
+    """Give a generator the weights of a smaller one; what it has beyond them changes nothing yet.
+
+    Further blocks add nothing by themselves. Further units of the LSTM (Net2Net, Chen et al. 2016, but with new units
+    of their own instead of copies) read everything from random weights, and nothing reads them.
+    """
+    new, old = generator.state_dict(), base.state_dict()
+    h, wide = base.config.hidden_dim, generator.config.hidden_dim
+    alike = {name: value for name, value in old.items() if name not in _WIDENED}
     if (
-        missing is None
-        or missing.unexpected_keys
-        or any(not name.startswith("blocks.") for name in missing.missing_keys)
+        wide < h
+        or any(name not in new or new[name].shape != value.shape for name, value in alike.items())
+        or any(name not in old and not name.startswith("blocks.") for name in new)
     ):
         raise TrainingError("The base version is of another size than this preset. Name another by --base or --preset.")
+    for name, parts in _WIDENED.items():
+        for fresh, known in zip(new[name].chunk(parts), old[name].chunk(parts), strict=True):
+            if name in ("lstm.weight_hh_l0", "output.weight"):
+                fresh[: len(known), h:] = 0
+            fresh[tuple(map(slice, known.shape))] = known
+    generator.load_state_dict(new | alike)
+
+
+# What has the LSTM's units among its rows or columns, and in how many parts of equal size (gates, states).
+_WIDENED = {
+    "lstm.weight_ih_l0": 4,
+    "lstm.weight_hh_l0": 4,
+    "lstm.bias_ih_l0": 4,
+    "lstm.bias_hh_l0": 4,
+    "initial_state.weight": 2,
+    "initial_state.bias": 2,
+    "output.weight": 1,
+}
 
 
 def load_pretrained(run: Run, dataset: Dataset, device: str = "cpu") -> tuple[Generator, dict[str, object]]:

@@ -20,6 +20,7 @@ from poetgen.likelihood import gaussian_log_ratio, importance_bound, poem_nll, s
 from poetgen.poem import FORMS
 from poetgen.training import adversarial, pretrain
 from poetgen.training.losses import discriminator_loss, gaussian_kl, masked_kl, masked_log_probs, policy_loss
+from poetgen.training.pretrain import PretrainConfig
 from poetgen.training.rewards import REWARDS, leave_one_out_advantage
 from poetgen.training.run import Run, use_device
 
@@ -94,23 +95,45 @@ def test_a_corpus_that_another_edition_prepared_is_refused(prepared: Path, tmp_p
         load_dataset(tmp_path)
 
 
-def test_a_generator_grows_from_one_without_blocks(dataset: Dataset, tmp_path: Path) -> None:
-    small = Generator(pretrain.generator_config(replace(TINY, num_blocks=0), dataset)).eval()
-    still = replace(TINY, learning_rate=0.0)
+@pytest.mark.parametrize(
+    ("small", "large"),
+    [(replace(TINY, num_blocks=0), TINY), (TINY, TINY), (replace(TINY, num_blocks=0, hidden_dim=40), TINY)],
+    ids=["blocks", "alike", "blocks and units"],
+)
+def test_a_generator_grows_from_a_smaller_one(
+    dataset: Dataset, tmp_path: Path, small: PretrainConfig, large: PretrainConfig
+) -> None:
+    torch.manual_seed(1)
+    base = Generator(pretrain.generator_config(small, dataset)).eval()
     run = Run(tmp_path / "run", "pretrain", resume=False, max_steps=1)
-    grown = pretrain.pretrain(dataset, run, still, minutes=60, base=("abc", small), quiet=True)
-    assert len(grown.blocks) == TINY.num_blocks
+    still = replace(large, learning_rate=0.0)
+    grown = pretrain.pretrain(dataset, run, still, minutes=60, base=("abc", base), quiet=True)
+    assert (len(grown.blocks), grown.config.hidden_dim) == (TINY.num_blocks, TINY.hidden_dim)
     data = dataset.train["wujue"].take(slice(10))
-    ids, noise = torch.from_numpy(data.ids).long(), torch.zeros(10, TINY.noise_dim)
-    conditions = Conditions.none(data.form, 10)
+    ids, noise = torch.from_numpy(data.ids).long(), torch.randn(10, TINY.noise_dim)
+    conditions = pretrain.conditions_of(data)
     with torch.no_grad():
-        assert torch.allclose(grown(ids, conditions, noise), small(ids, conditions, noise), atol=1e-5)
+        assert torch.allclose(grown(ids, conditions, noise), base(ids, conditions, noise), atol=1e-5)
     _, recipe = pretrain.load_pretrained(Run(tmp_path / "run", "pretrain", resume=True), dataset)
     assert recipe["base"] == "abc"
-    other = Run(tmp_path / "other", "pretrain", resume=False, max_steps=1)
-    wider = replace(TINY, hidden_dim=64)
+
+
+def test_further_units_learn(dataset: Dataset, tmp_path: Path) -> None:
+    base = Generator(pretrain.generator_config(replace(TINY, num_blocks=0, hidden_dim=40), dataset))
+    run = Run(tmp_path / "run", "pretrain", resume=False, max_steps=3)
+    grown = pretrain.pretrain(dataset, run, replace(TINY, num_blocks=0), minutes=60, base=("abc", base), quiet=True)
+    assert grown.output.weight[:, 40:].count_nonzero() > 0.9 * grown.output.weight[:, 40:].numel()
+
+
+@pytest.mark.parametrize(
+    "small", [replace(TINY, hidden_dim=64), replace(TINY, num_blocks=2), replace(TINY, noise_dim=9)],
+    ids=["wider", "more blocks", "other noise"],
+)  # fmt: skip
+def test_a_base_that_does_not_fit_is_refused(dataset: Dataset, tmp_path: Path, small: PretrainConfig) -> None:
+    base = Generator(pretrain.generator_config(small, dataset))
+    run = Run(tmp_path / "run", "pretrain", resume=False, max_steps=1)
     with pytest.raises(TrainingError, match="another size"):
-        pretrain.pretrain(dataset, other, wider, minutes=60, base=("abc", small), quiet=True)
+        pretrain.pretrain(dataset, run, TINY, minutes=60, base=("abc", base), quiet=True)
 
 
 def test_more_importance_samples_tighten_the_bound(dataset: Dataset, pretraining: Path) -> None:
