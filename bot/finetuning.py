@@ -118,7 +118,8 @@ class Finetuning:
             names = ("poems", "voters", "votes")
             counted = dict(zip(names, found, strict=True))
             least = {f"min_{name}": need for name, need in zip(names, needed, strict=True)}
-            raise BotError("too_few_ratings", **counted, **least)
+            # Of one person's votes there is no number of voters to wait for.
+            raise BotError("too_few_ratings_alone" if ratings.alone else "too_few_ratings", **counted, **least)
 
     async def begin(self, asker: Asker, guild_id: int | None) -> tuple[Job, int]:
         """Queue a fine-tune of a voice; returns the job and how many are before it.

@@ -156,7 +156,7 @@ async def test_finetune_is_shown_as_it_goes_on(services: Services, trainer: Trai
         ("/voice use nothing", "no such version"),
         ("/voice", "list, use, rollback"),
         ("/finetune", "start, status, cancel, history"),
-        ("/finetune start", "too little to learn from"),
+        ("/finetune start", "Your votes count on every poem here"),
         ("/settings colour red", "show, language"),
         ("/settings words 月", "Put + before"),
         ("/settings limits many", "two numbers"),
