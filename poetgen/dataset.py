@@ -346,6 +346,9 @@ def minibatches(
         chars_per_batch: About how many characters to a batch.
         rng: Decides everything.
         regulated: Only poems that keep a pattern.
+
+    Raises:
+        CorpusError: There is no such poem.
     """
     pools = {
         name: np.flatnonzero(forms.patterns > 0) if regulated else np.arange(len(forms)) for name, forms in data.items()
@@ -354,10 +357,21 @@ def minibatches(
     if not names:
         raise CorpusError("The prepared corpus holds no poem to train on. Prepare a larger one.")
     weights = np.array([len(pools[name]) * FORMS[name].num_chars for name in names], np.float64)
+    return _minibatches(data, {name: pools[name] for name in names}, weights / weights.sum(), chars_per_batch, rng)
+
+
+def _minibatches(
+    data: Mapping[str, FormData],
+    pools: Mapping[str, npt.NDArray[np.intp]],
+    shares: npt.NDArray[np.float64],
+    chars_per_batch: int,
+    rng: np.random.Generator,
+) -> Iterator[FormData]:
+    names = list(pools)
     orders = {name: rng.permutation(pools[name]) for name in names}
     starts = dict.fromkeys(names, 0)
     while True:
-        name = names[int(rng.choice(len(names), p=weights / weights.sum()))]
+        name = names[int(rng.choice(len(names), p=shares))]
         size = min(len(pools[name]), max(1, chars_per_batch // FORMS[name].num_chars))
         if starts[name] + size > len(orders[name]):
             orders[name], starts[name] = rng.permutation(pools[name]), 0

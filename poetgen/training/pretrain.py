@@ -38,6 +38,7 @@ class PretrainConfig:
         word_dropout: Share of the characters before that are hidden from the LSTM.
         hide_all: Share of the poems of which nothing is said.
         hide_theme, hide_plan, hide_line, hide_pattern: Shares hidden of the rest; `hide_line` of each keyword.
+        regulated_share: The last part of the budget, in which only regulated poems are read, for only such are written.
     """
 
     hidden_dim: int = 1024
@@ -62,6 +63,7 @@ class PretrainConfig:
     hide_plan: float = 0.1
     hide_line: float = 0.1
     hide_pattern: float = 0.1
+    regulated_share: float = 0.4
     validate_every: int = 2000
 
 
@@ -222,16 +224,20 @@ def pretrain(
     rng = np.random.default_rng([seed, run.progress.step, workers.rank])
     torch.manual_seed(seed + run.progress.step + 1_000_003 * workers.rank)
     pools = {name: data.and_also(dataset.excerpts[name]) for name, data in dataset.train.items()}
-    batches = {
-        size: minibatches(pools, size // workers.size, rng)
-        for size in {config.first_chars_per_batch, config.chars_per_batch}
-    }
+    early, middle, late = (
+        minibatches(pools, size // workers.size, rng, regulated=regulated)
+        for size, regulated in (
+            (config.first_chars_per_batch, False),
+            (config.chars_per_batch, False),
+            (config.chars_per_batch, True),
+        )
+    )
     extra = {"config": asdict(config), "base": base and base[0], "seed": seed}
     average: dict[str, float] = {}
     generator.train()
     target = generator.device
     for used, bar in run.steps(minutes, lambda: run.save(modules, optimizers, extra), quiet=quiet):
-        batch = next(batches[config.first_chars_per_batch if used < 0.3 else config.chars_per_batch])
+        batch = next(early if used < 0.3 else middle if used < 1 - config.regulated_share else late)
         ids = torch.from_numpy(batch.ids).long().to(target)
         conditions = hidden_conditions(batch, config, rng, target)
         for group in optimizer.param_groups:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from poetgen.dataset import Dataset, load_dataset, minibatches
+from poetgen.dataset import Dataset, FormData, load_dataset, minibatches
 from poetgen.errors import CheckpointError, CorpusError, TrainingError
 from poetgen.generator import Conditions, Generator
 from poetgen.likelihood import gaussian_log_ratio, importance_bound, poem_nll, sequence_nll
@@ -116,6 +117,30 @@ def test_a_generator_grows_from_a_smaller_one(
         assert torch.allclose(grown(ids, conditions, noise), base(ids, conditions, noise), atol=1e-5)
     _, recipe = pretrain.load_pretrained(Run(tmp_path / "run", "pretrain", resume=True), dataset)
     assert recipe["base"] == "abc"
+
+
+def test_only_regulated_poems_are_read_at_the_end(dataset: Dataset, tmp_path: Path) -> None:
+    def spoil(data: FormData) -> FormData:
+        free = np.arange(len(data)) % 2 > 0  # every second poem keeps no pattern, and cannot be read
+        ids = np.where(free[:, None], len(dataset.vocabulary), data.ids)
+        return replace(data, ids=ids, patterns=np.where(free, 0, data.patterns))
+
+    # Where all is read, an id beyond the vocabulary is found out.
+    spoilt = replace(dataset, train={name: spoil(data) for name, data in dataset.train.items()})
+    base = "abc", Generator(pretrain.generator_config(TINY, dataset))
+    for share, name in ((1.0, "regulated"), (0.0, "all")):
+        run = Run(tmp_path / name, "pretrain", resume=False, max_steps=5)
+        with nullcontext() if share else pytest.raises(IndexError):
+            config = replace(TINY, regulated_share=share)
+            pretrain.pretrain(spoilt, run, config, minutes=60, base=base, quiet=True)
+
+
+def test_a_corpus_without_regulated_poems_is_refused_at_once(dataset: Dataset, tmp_path: Path) -> None:
+    free = {name: replace(data, patterns=np.zeros_like(data.patterns)) for name, data in dataset.train.items()}
+    run = Run(tmp_path / "run", "pretrain", resume=False, max_steps=5)
+    with pytest.raises(CorpusError, match="no poem to train on"):
+        pretrain.pretrain(replace(dataset, train=free), run, TINY, minutes=60, quiet=True)
+    assert run.progress.step == 0
 
 
 def test_further_units_learn(dataset: Dataset, tmp_path: Path) -> None:
