@@ -237,7 +237,7 @@ def pretrain(
     generator.train()
     target = generator.device
     for used, bar in run.steps(minutes, lambda: run.save(modules, optimizers, extra), quiet=quiet):
-        batch = next(early if used < 0.3 else middle if used < 1 - config.regulated_share else late)
+        batch = next(late if used >= 1 - config.regulated_share else early if used < 0.3 else middle)
         ids = torch.from_numpy(batch.ids).long().to(target)
         conditions = hidden_conditions(batch, config, rng, target)
         for group in optimizer.param_groups:
