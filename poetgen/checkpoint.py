@@ -22,12 +22,12 @@ from poetgen import dataset, files
 from poetgen.classics import Classics
 from poetgen.discriminator import Discriminator, DiscriminatorConfig, character_table
 from poetgen.drafting import Shares
-from poetgen.endings import Endings
 from poetgen.errors import CheckpointError
 from poetgen.generator import Generator, GeneratorConfig
 from poetgen.phonology import Phonology
 from poetgen.planner import Planner
 from poetgen.record import FORMAT, JSON_FILE, VOICE_KEYS, WEIGHTS_FILE, load_record, version_name
+from poetgen.tails import Tails
 from poetgen.vocabulary import Vocabulary
 
 _MOST_8_BIT = 127
@@ -49,7 +49,7 @@ class Model:
     phonology: Phonology
     planner: Planner
     classics: Classics
-    endings: Endings
+    tails: Tails
     generator: Generator
     discriminator: Discriminator
     shares: Shares
@@ -75,7 +75,7 @@ def save_model(model: Model, folder: Path) -> str:
         f"phonology.{name}": array for name, array in model.phonology.arrays().items()
     }
     arrays |= {f"planner.{name}": array for name, array in dataset.planner_arrays(model.planner).items()}
-    arrays |= {"classics.bits": model.classics.bits, "endings": model.endings.log_chances.astype(np.float16)}
+    arrays |= {"classics.bits": model.classics.bits, "tails": model.tails.ids.astype(np.int16)}
     tensors |= {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
     return write_version(
         folder,
@@ -136,8 +136,8 @@ def load_model(folder: Path) -> tuple[str, Model]:
             Phonology.from_arrays(record["phonology"], {k: v.numpy() for k, v in _under("phonology", tensors).items()}),
             planner,
             Classics(tensors["classics.bits"].numpy()),
-            # Versions of the first editions do not look ahead, and were stored without.
-            Endings(tensors["endings"].float().numpy()) if "endings" in tensors else Endings.unknown(len(table)),
+            # Versions of the first editions were stored without.
+            Tails(tensors["tails"].long().numpy()) if "tails" in tensors else Tails.none(),
             generator.eval(),
             discriminator.eval(),
             record["shares"],

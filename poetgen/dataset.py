@@ -16,11 +16,11 @@ from safetensors.numpy import save_file
 from poetgen import files, planner, prosody
 from poetgen.classics import Classics
 from poetgen.corpus import SplitPoem
-from poetgen.endings import Endings, sure_rhymes
 from poetgen.errors import CorpusError
 from poetgen.phonology import RHYME_GROUPS, Phonology
 from poetgen.planner import Ids, Outlines, Planner, Vectors
 from poetgen.poem import FORMS, Form, Poem
+from poetgen.tails import LENGTH, Tails
 from poetgen.vocabulary import PAD_ID, UNKNOWN_ID, Vocabulary, count_vocabulary
 
 MAX_TITLE = 4  # characters of a title that have most to do with the poem
@@ -330,10 +330,10 @@ def shares_of(train: Mapping[str, FormData]) -> dict[str, dict[str, dict[str, fl
     }
 
 
-def endings_of(dataset: Dataset) -> Endings:
-    """How people's rhyming lines end: all even lines of the training poems."""
-    lines = [data.ids.reshape(-1, data.form.line_lengths[0])[1::2, -2:] for data in dataset.train.values()]
-    return Endings.of(np.concatenate(lines), sure_rhymes(dataset.vocabulary, dataset.phonology))
+def tails_of(dataset: Dataset) -> Tails:
+    """How people's lines end: all lines of the training poems."""
+    lines = (data.ids.reshape(-1, data.form.line_lengths[0]) for data in dataset.train.values())
+    return Tails.of(np.concatenate([of[:, -LENGTH:] for of in lines]))
 
 
 def minibatches(
@@ -346,9 +346,6 @@ def minibatches(
         chars_per_batch: About how many characters to a batch.
         rng: Decides everything.
         regulated: Only poems that keep a pattern.
-
-    Raises:
-        CorpusError: There is no such poem.
     """
     pools = {
         name: np.flatnonzero(forms.patterns > 0) if regulated else np.arange(len(forms)) for name, forms in data.items()
@@ -357,21 +354,10 @@ def minibatches(
     if not names:
         raise CorpusError("The prepared corpus holds no poem to train on. Prepare a larger one.")
     weights = np.array([len(pools[name]) * FORMS[name].num_chars for name in names], np.float64)
-    return _minibatches(data, {name: pools[name] for name in names}, weights / weights.sum(), chars_per_batch, rng)
-
-
-def _minibatches(
-    data: Mapping[str, FormData],
-    pools: Mapping[str, npt.NDArray[np.intp]],
-    shares: npt.NDArray[np.float64],
-    chars_per_batch: int,
-    rng: np.random.Generator,
-) -> Iterator[FormData]:
-    names = list(pools)
     orders = {name: rng.permutation(pools[name]) for name in names}
     starts = dict.fromkeys(names, 0)
     while True:
-        name = names[int(rng.choice(len(names), p=shares))]
+        name = names[int(rng.choice(len(names), p=weights / weights.sum()))]
         size = min(len(pools[name]), max(1, chars_per_batch // FORMS[name].num_chars))
         if starts[name] + size > len(orders[name]):
             orders[name], starts[name] = rng.permutation(pools[name]), 0

@@ -292,7 +292,7 @@ def _seeds(request: PoemRequest, source: random.Random) -> list[int]:
 def constraints_of(model: Model) -> Constraints:
     """What keeps a model's poems to form, tone and rhyme, and its rare characters in use."""
     return Constraints(
-        model.vocabulary, model.phonology, model.planner, model.endings, model.generator.device, lift=model.lift
+        model.vocabulary, model.phonology, model.planner, model.tails, model.generator.device, lift=model.lift
     )
 
 

@@ -14,12 +14,13 @@ from torch import Tensor
 
 from poetgen import prosody, script
 from poetgen.dataset import PATTERN_IDS, RHYME_IDS
-from poetgen.endings import Endings, sure_rhymes
 from poetgen.generator import Conditions, Generator, pad_themes
 from poetgen.packing import MIN_ROWS
 from poetgen.phonology import RHYME_GROUPS, Phonology
 from poetgen.planner import Ids, Planner
 from poetgen.poem import Form
+from poetgen.tails import LENGTH as TAIL_LENGTH
+from poetgen.tails import Tails
 from poetgen.vocabulary import START_ID, UNKNOWN_ID, Vocabulary
 
 MAX_ROWS = 256
@@ -87,8 +88,7 @@ class Constraints:
         vocabulary: V characters, special ids included.
         phonology: What they sound like.
         planner: Whose keywords say which characters people double, and whose counts how common each is.
-        endings: What the last character but one of a rhyming line is chosen by, beside the generator: which rhymes it
-            leaves open.
+        tails: How people's lines end. Such ends are made likelier.
         device: Where the tables live.
         lift: How much rare characters are lifted: p(c) becomes proportional to p(c)^(1/temperature) / share(c)^lift.
             What a low temperature makes likelier is also, everywhere, what is common; this takes that part back
@@ -100,7 +100,7 @@ class Constraints:
         vocabulary: Vocabulary,
         phonology: Phonology,
         planner: Planner,
-        endings: Endings,
+        tails: Tails,
         device: torch.device | str = "cpu",
         *,
         lift: float = 0.0,
@@ -118,13 +118,22 @@ class Constraints:
             tones[:, number] = torch.tensor([True, "level" in sure, "oblique" in sure])
         self.tones = tones.to(device)
         self.rhymes = torch.from_numpy(sure_rhymes(vocabulary, phonology)).to(device)
-        self.endings = torch.from_numpy(np.ascontiguousarray(endings.log_chances.T)).to(device)
         # What is added to the logits, for each set of tones that a place may take; the last: either, but a sure one.
         allowed = torch.cat([tones, tones[1:].any(dim=0, keepdim=True)])
         self.biases = self.lifts.expand(len(allowed), -1).masked_fill(~allowed.to(device), -torch.inf)
         doubled = planner.keywords[planner.keywords[:, 0] == planner.keywords[:, 1], 0]
         self.doubles = torch.zeros(size, dtype=torch.bool, device=device)
         self.doubles[torch.from_numpy(doubled).long()] = True
+        # Which characters may end a line: those of a set of tones, or those of a rhyme group.
+        self.ends = torch.cat([allowed.to(device), self.rhymes])
+        self.tails = torch.from_numpy(tails.ids).to(device)
+        self.tail_starts = torch.searchsorted(self.tails[:, 0].contiguous(), torch.arange(size + 1, device=device))
+        # [tones of the second, ends, V] whether a tail so made begins with the character.
+        self.tail_firsts = torch.zeros(len(allowed), len(self.ends), size, dtype=torch.bool, device=device)
+        for end, lasts in enumerate(self.ends):
+            ending = self.tails[lasts[self.tails[:, 2]]]
+            for tones_allowed, seconds in enumerate(allowed.to(device)):
+                self.tail_firsts[tones_allowed, end, ending[seconds[ending[:, 1]], 0]] = True
 
     def usable_rhymes(self, least: int) -> tuple[str, ...]:
         """The rhyme groups with at least `least` sure characters."""
@@ -132,12 +141,31 @@ class Constraints:
         return tuple(group for group in RHYME_GROUPS if sizes[RHYME_IDS[group]] >= least)
 
 
+def sure_rhymes(vocabulary: Vocabulary, phonology: Phonology) -> npt.NDArray[np.bool_]:
+    """[1 + groups, V] which characters surely rhyme in which group (numbered as rhyme ids are: from 1)."""
+    rhymes = np.zeros((1 + len(RHYME_GROUPS), len(vocabulary)), np.bool_)
+    for number, char in enumerate(vocabulary.chars, start=UNKNOWN_ID + 1):
+        if script.fold(char) != char:
+            continue  # a print variant, in a vocabulary older than the table that folds it
+        for group in phonology.sure_rhymes(char):
+            rhymes[1 + RHYME_GROUPS.index(group), number] = True
+    return rhymes
+
+
 _TEMPLATE_ROWS = {"X": 0, "L": 1, "O": 2}
 # Rows of `Constraints.biases`: which set of tones two templates allow together.
 _UNIONS = torch.tensor([[0, 0, 0], [0, 1, 3], [0, 3, 2]])
+_SETS_OF_TONES = 4  # of them; after these come the rhyme groups, in `Constraints.ends`
+# How much likelier, in nats, a line's end becomes by being one of people's: then people wrote three in five of ours.
+_TAIL_GAIN = 3.0
 _AGAIN = -1e6  # added to the logit of what is used up; its weight beside anything else is 0
 _BLOCK = 64
 _JUST_BELOW = 1 - 2.0**-52  # of a sum: what is drawn has some weight, however numbers are rounded
+
+
+def _either(codes: Tensor) -> Tensor:
+    """[...] rows of `Constraints.biases`, for [..., 2] templates' tones either of which may come."""
+    return _UNIONS.to(codes.device)[codes[..., 0], codes[..., 1]]
 
 
 def template_codes(form: Form, patterns: Sequence[str]) -> Tensor:
@@ -182,8 +210,8 @@ def sample(
         groups: Which drafts compete, equal numbers for those that do. After each couplet the worse half of a
             group is given up, down to eight: what begins badly is not chosen in the end, and need not be written.
         gains: [V] what each character counts for in that, beside its log p, nats.
-        keep_masks: Return the masks, to train under them; not together with groups. Then no last character but one is
-            chosen with a view to the rhyme, for the generator shall learn from what it drew by itself.
+        keep_masks: Return the masks, to train under them; not together with groups. Then people's line ends are not
+            made likelier, for the generator shall learn from what it drew by itself.
     """
     count = len(drafts)
     if not 0 < count <= MAX_ROWS or len({draft.form.name for draft in drafts}) != 1:
@@ -246,7 +274,7 @@ class _Decoder:
 
     _PER_POEM = (
         "_context", "_codes", "_rhyme_biases", "_rhyming", "_uniforms", "_temperatures", "_forced", "_alive", "_used",
-        "_ahead", "ids", "log_probs", "worths",
+        "_ends", "ids", "log_probs", "worths",
     )  # fmt: skip
 
     def __init__(
@@ -271,9 +299,11 @@ class _Decoder:
         self._rhyme_biases = torch.zeros(constraints.rhymes.shape, device=device).masked_fill_(
             ~constraints.rhymes, -torch.inf
         )[conditions.rhymes]
-        self._ahead = constraints.endings[conditions.rhymes]
         self._gains = gains
         self._rhyming = self._is_rhyming(form, drafts).to(device)
+        self._ends = torch.where(
+            self._rhyming, _SETS_OF_TONES + conditions.rhymes[:, None], _either(self._codes[:, :, :, -1])
+        )
         self._uniforms = torch.from_numpy(np.stack([draft.uniforms for draft in drafts])).to(device)
         self._temperatures = torch.tensor([draft.temperature for draft in drafts], device=device)[:, None]
         forced = torch.full((batch, num_chars), -1, dtype=torch.long)
@@ -319,13 +349,11 @@ class _Decoder:
         if position == 0:
             self._alive.fill_(True)
         codes = self._codes[:, line, :, position]
-        either = _UNIONS[codes[:, 0], codes[:, 1]].to(codes.device)
-        wanted = torch.where(self._alive.all(dim=1), either, torch.where(self._alive[:, 0], codes[:, 0], codes[:, 1]))
-        likely = logits
-        if position == self._length - 2 and not want_mask:
-            # p(character) x p(the rhyme can follow), as p(character | the rhyme follows) wants it.
-            likely = torch.where(self._rhyming[:, line, None], logits + self._ahead, logits)
-        tempered = torch.addcdiv(self._used, likely, self._temperatures).add_(self._constraints.biases[wanted])
+        one = torch.where(self._alive[:, 0], codes[:, 0], codes[:, 1])
+        wanted = torch.where(self._alive.all(dim=1), _either(codes), one)
+        tempered = torch.addcdiv(self._used, logits, self._temperatures).add_(self._constraints.biases[wanted])
+        if position >= self._length - TAIL_LENGTH and not want_mask:
+            tempered += _TAIL_GAIN * self._fits_tail(line, position)
         if last:
             tempered += torch.where(self._rhyming[:, line, None], self._rhyme_biases, 0.0)
         chosen = self._draw(tempered, self._uniforms[:, place : place + 1])
@@ -351,6 +379,26 @@ class _Decoder:
             once = torch.where(self._constraints.doubles[chosen] & (chosen != before), 0.0, _AGAIN)
             self._used.scatter_reduce_(1, chosen[:, None], once[:, None], "amin")
         return mask
+
+    def _fits_tail(self, line: int, position: int) -> Tensor:
+        """[B, V] 1 for characters that begin, or go on with, an end that people's lines have and this one may have."""
+        constraints, ends = self._constraints, self._ends[:, line]
+        written = position - (self._length - TAIL_LENGTH)
+        if not written:
+            return constraints.tail_firsts[_either(self._codes[:, line, :, position + 1]), ends].float()
+        place = line * self._length + position
+        before = self.ids[:, place - written : place]
+        # The tails that begin as each poem's line does, one after another.
+        starts, stops = constraints.tail_starts[before[:, 0]], constraints.tail_starts[before[:, 0] + 1]
+        counts = stops - starts
+        rows = self._rows.repeat_interleave(counts)
+        tails = constraints.tails[torch.arange(len(rows), device=rows.device) + (stops - counts.cumsum(0))[rows]]
+        fits = constraints.ends[ends[rows], tails[:, 2]] & (self._used[rows, tails[:, 2]] == 0)
+        if written > 1:
+            fits &= tails[:, 1] == before[rows, 1]
+        found = torch.zeros_like(self._used)
+        found[rows[fits], tails[fits, written]] = 1
+        return found
 
     def _draw(self, tempered: Tensor, uniforms: Tensor) -> Tensor:
         """[B] characters, each by the inverse of its row's distribution function: one number decides, in any batch.

@@ -10,7 +10,7 @@ POETGEN_LAYERS = (
     {"errors", "allocator"},
     {"poem", "files", "classics"},
     {"script", "vocabulary", "phonology"},
-    {"text", "prosody", "corpus", "planner", "endings", "record", "metrics"},
+    {"text", "prosody", "corpus", "planner", "tails", "record", "metrics"},
     {"registry", "dataset"},
     {"packing", "dropout"},  # torch starts here
     {"peaks"},

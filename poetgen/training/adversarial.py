@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from poetgen.dataset import Dataset, FormData, endings_of, minibatches, shares_of
+from poetgen.dataset import Dataset, FormData, minibatches, shares_of, tails_of
 from poetgen.discriminator import Discriminator, DiscriminatorConfig, character_table
 from poetgen.drafting import Drafter
 from poetgen.errors import TrainingError
@@ -187,7 +187,7 @@ def adversarial(
     real = {name: writable(data) for name, data in dataset.train.items()}
     held_out = {name: writable(data) for name, data in dataset.validation.items()}
     constraints = Constraints(
-        dataset.vocabulary, dataset.phonology, dataset.planner, endings_of(dataset), device, lift=config.lift
+        dataset.vocabulary, dataset.phonology, dataset.planner, tails_of(dataset), device, lift=config.lift
     )
     drafter = Drafter(
         dataset.vocabulary,

@@ -38,7 +38,8 @@ class PretrainConfig:
         word_dropout: Share of the characters before that are hidden from the LSTM.
         hide_all: Share of the poems of which nothing is said.
         hide_theme, hide_plan, hide_line, hide_pattern: Shares hidden of the rest; `hide_line` of each keyword.
-        regulated_share: The last part of the budget, in which only regulated poems are read, for only such are written.
+        regulated_share: The last part of the budget, in which only regulated poems are read (if there are any), as only
+            such are written.
     """
 
     hidden_dim: int = 1024
@@ -224,12 +225,13 @@ def pretrain(
     rng = np.random.default_rng([seed, run.progress.step, workers.rank])
     torch.manual_seed(seed + run.progress.step + 1_000_003 * workers.rank)
     pools = {name: data.and_also(dataset.excerpts[name]) for name, data in dataset.train.items()}
+    some_regulated = any(bool((data.patterns > 0).any()) for data in pools.values())
     early, middle, late = (
         minibatches(pools, size // workers.size, rng, regulated=regulated)
         for size, regulated in (
             (config.first_chars_per_batch, False),
             (config.chars_per_batch, False),
-            (config.chars_per_batch, True),
+            (config.chars_per_batch, some_regulated),
         )
     )
     extra = {"config": asdict(config), "base": base and base[0], "seed": seed}

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from poetgen.checkpoint import Model, save_model
-from poetgen.dataset import Dataset, endings_of, shares_of
+from poetgen.dataset import Dataset, shares_of, tails_of
 from poetgen.discriminator import Discriminator
 from poetgen.generator import Conditions, Generator
 from poetgen.likelihood import IMPORTANCE_SAMPLES, sequence_nll
@@ -30,7 +30,7 @@ def assemble(
         dataset.phonology,
         dataset.planner,
         dataset.classics,
-        endings_of(dataset),
+        tails_of(dataset),
         generator,
         discriminator,
         shares_of(dataset.train),

@@ -7,13 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poetgen import prosody
+from poetgen.dataset import Dataset
 from poetgen.drafting import Drafter
-from poetgen.endings import Endings
 from poetgen.generator import Generator
 from poetgen.likelihood import sequence_nll
+from poetgen.phonology import RHYME_GROUPS
 from poetgen.poem import FORMS, Poem, PoemRequest
 from poetgen.poet import Poet, constraints_of
-from poetgen.sampling import MAX_ROWS, Constraints, Draft, sample
+from poetgen.sampling import MAX_ROWS, Constraints, Draft, sample, sure_rhymes
+from poetgen.tails import LENGTH, Tails
 from poetgen.training.losses import masked_log_probs
 
 
@@ -167,21 +169,54 @@ def test_the_choice_counts_line_ends_twice_and_the_gains(
     assert torch.allclose(drawn.worths, expected, atol=1e-4)
 
 
-def test_a_rhyming_line_is_led_to_where_its_rhyme_can_follow(
-    poet: Poet, drafter: Drafter, generator: Generator
+def _ends(ids: torch.Tensor, form: str) -> torch.Tensor:
+    return ids.view(len(ids), -1, FORMS[form].line_lengths[0])[:, :, -LENGTH:]
+
+
+@pytest.mark.parametrize("form", ["wulv", "qijue"])
+def test_ends_of_people_s_lines_are_likelier(
+    poet: Poet, drafter: Drafter, generator: Generator, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chances = Endings.unknown(len(poet.model.vocabulary)).log_chances.copy()
-    chances[200:, 1:] = -30.0  # whatever the group, only after the commonest characters does a rhyme follow
-    drafts = drafts_for(drafter, "qijue", range(40))
-    plain = sample(generator, constraints_of(replace(poet.model, endings=Endings.unknown(len(chances)))), drafts)
-    led_by = constraints_of(replace(poet.model, endings=Endings(chances)))
-    led = sample(generator, led_by, drafts)
-    rhyming = torch.tensor([[line in prosody.rhyming_lines(draft.pattern, 4) for line in range(4)] for draft in drafts])
-    before = {name: item.ids.view(-1, 4, 7)[:, :, 5][rhyming] for name, item in (("plain", plain), ("led", led))}
-    assert (before["led"] < 200).float().mean() > 0.95 > (before["plain"] < 200).float().mean()
-    assert bool((led.ids[:, :5] == plain.ids[:, :5]).all()), "nothing else is changed before it"
-    trained = sample(generator, led_by, drafts, keep_masks=True)
+    drafts = drafts_for(drafter, form, range(200), rhyme="先")
+    plain = sample(generator, constraints_of(replace(poet.model, tails=Tails.none())), drafts)
+    # What half of the poems wrote, as if people had: so there is an end for every line, and nobody copies itself.
+    known = Tails.of(_ends(plain.ids[::2], form).flatten(0, 1).numpy(), least=1)
+    knowing = constraints_of(replace(poet.model, tails=known))
+    led = sample(generator, knowing, drafts)
+    trained = sample(generator, knowing, drafts, keep_masks=True)
+    monkeypatch.setattr("poetgen.sampling._TAIL_GAIN", 30.0)
+    forced = sample(generator, knowing, drafts)
+    rows = {tuple(row) for row in known.ids.tolist()}
+    shares = [
+        np.mean([tuple(end) in rows for poem in _ends(of.ids[1::2], form).tolist() for end in poem])
+        for of in (plain, led, forced)
+    ]
+    assert shares[0] < shares[1] < shares[2]
+    assert shares[2] > 0.8  # not all: what a poem has used up it cannot end in again
+    length = FORMS[form].line_lengths[0]
+    assert torch.equal(led.ids[:, : length - LENGTH], plain.ids[:, : length - LENGTH]), "nothing else is changed"
     assert torch.equal(trained.ids, plain.ids), "training draws what the generator draws by itself"
+
+
+def test_an_end_that_the_line_may_not_have_is_not_begun(
+    poet: Poet, drafter: Drafter, generator: Generator, constraints: Constraints
+) -> None:
+    drafts = drafts_for(drafter, "qijue", range(40))
+    plain = sample(generator, constraints_of(replace(poet.model, tails=Tails.none())), drafts)
+    levels = torch.nonzero(constraints.tones[1] & ~constraints.rhymes.any(dim=0))[:, 0].tolist()
+    obliques = torch.nonzero(constraints.tones[2])[:, 0].tolist()
+    # No line may end in a level character that rhymes in no group.
+    rng = np.random.default_rng(0)
+    ends = np.stack([rng.choice(of, 300) for of in (obliques, obliques, levels or [1])], axis=1)
+    useless = sample(generator, constraints_of(replace(poet.model, tails=Tails.of(ends, least=1))), drafts)
+    assert torch.equal(useless.ids, plain.ids)
+
+
+def test_sure_rhymes_are_the_phonology_s(dataset: Dataset) -> None:
+    rhymes = sure_rhymes(dataset.vocabulary, dataset.phonology)
+    for number, char in enumerate(dataset.vocabulary.chars[:50], start=3):
+        named = {RHYME_GROUPS[group - 1] for group in np.flatnonzero(rhymes[:, number])}
+        assert named == set(dataset.phonology.sure_rhymes(char))
 
 
 def test_lifted_characters_are_rarer(poet: Poet, drafter: Drafter, generator: Generator) -> None:

