@@ -182,9 +182,18 @@ class Poet:
                 if progress:
                     progress(len(chunk))
         return [
-            self._composition(request, max(written[number], key=lambda one: one.worth))
+            self._composition(request, self._best(written[number], request.form))
             for number, request in enumerate(requests)
         ]
+
+    def _best(self, written: Sequence[_Written], form: Form) -> _Written:
+        """The worthiest of those candidates that have fewest lines of the corpus."""
+        holds = self.model.classics.hold
+        return min(written, key=lambda one: (sum(map(holds, self._lines(one.ids, form))), -one.worth))
+
+    def _lines(self, ids: Sequence[int], form: Form) -> tuple[str, ...]:
+        text, length = self.model.vocabulary.decode(ids), form.line_lengths[0]
+        return tuple(text[start : start + length] for start in range(0, form.num_chars, length))
 
     @torch.no_grad()
     def _write(self, drafts: Sequence[Draft], asked: Sequence[tuple[int, int]]) -> list[tuple[int, _Written]]:
@@ -242,10 +251,7 @@ class Poet:
 
     def _composition(self, request: PoemRequest, chosen: _Written) -> Composition:
         form = request.form
-        text = self.model.vocabulary.decode(chosen.ids)
-        lines = tuple(
-            text[start : start + form.line_lengths[0]] for start in range(0, form.num_chars, form.line_lengths[0])
-        )
+        lines = self._lines(chosen.ids, form)
         poem = Poem(lines, form, request.theme or self._title(chosen.ids, form))
         report = self.inspect(poem)
         return Composition(

@@ -52,8 +52,8 @@ class AdversarialConfig:
 
     reward: str = "logit"
     poems_per_batch: int = 64
-    warmup_share: float = 0.5
-    settle_share: float = 0.2
+    warmup_share: float = 0.4
+    settle_share: float = 0.15
     discriminator_rate: float = 5e-4
     generator_rate: float = 1e-4
     kl_weight: float = 0.1

@@ -1,13 +1,16 @@
+import random
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from poetgen import prosody
+from poetgen.classics import Classics
 from poetgen.dataset import PATTERN_IDS, RHYME_IDS, Dataset
 from poetgen.errors import RequestError
 from poetgen.planner import Planner
-from poetgen.poem import FIRST_SEEDS, FORMS, MAX_SEED, PoemRequest
+from poetgen.poem import FIRST_SEEDS, FORMS, MAX_SEED, Composition, PoemRequest
 from poetgen.poet import Poet, constraints_of, drafter_of
 from poetgen.sampling import Draft
 
@@ -144,7 +147,7 @@ def test_a_first_line_decides_the_pattern(poet: Poet, sounds: Sounds) -> None:
 
 
 def test_a_first_line_that_fits_no_pattern_is_kept_and_said_to_be_so(poet: Poet, sounds: Sounds) -> None:
-    line = sounds.oblique[:5]
+    line = "".join(sounds.level)[:5]  # five oblique ones people do write, and right it in the line after
     (item,) = poet.compose([poet.check(PoemRequest(FORMS["wujue"], first_line=line, seed=3))])
     assert item.poem.lines[0] == line
     assert item.problems
@@ -211,3 +214,20 @@ def test_any_poem_can_be_inspected(poet: Poet) -> None:
     assert [len(line) for line in report.tones] == [7] * 4
     assert set().union(*report.tones) <= {"L", "O", "LO"}
     assert item.rhyme in poet.rhymes
+
+
+def test_a_candidate_that_copies_is_chosen_only_where_all_do(poet: Poet) -> None:
+    filling = [f"line {number}" for number in range(2000)]  # few lines make a filter that holds everything
+
+    def write(held: Collection[str]) -> Composition:
+        model = replace(poet.model, classics=Classics.of([*held, *filling]))
+        asked = [PoemRequest(FORMS["qijue"], candidates=8)]
+        return Poet("copying", model).compose(asked, source=random.Random(3))[0]
+
+    best = write([])
+    second = write(best.poem.lines[1:2])
+    assert second.poem.lines != best.poem.lines
+    assert not any(second.in_classics)
+    replayed = [PoemRequest(FORMS["qijue"], seed=best.seed)]
+    copying = Poet("copying", replace(poet.model, classics=Classics.of([best.poem.lines[1], *filling])))
+    assert copying.compose(replayed)[0].in_classics == (False, True, False, False)
