@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the shipped release again: prepare, pretrain, train against the discriminator, and put the result in place.
-# About six hours on two cores. Stopped, it goes on where it was when started again.
+# About seven hours on two cores. Stopped, it goes on where it was when started again.
 #
 #   runs/release.sh CHINESE_POETRY_CHECKOUT [PRETRAIN_MINUTES] [ADVERSARIAL_MINUTES]
 set -euo pipefail
