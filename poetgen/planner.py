@@ -185,9 +185,10 @@ class Planner:
     # keywords before: cosines know less than people do of what goes together, and readers miss a subject more than a
     # surprise. At 18 a poem's theme is guessed as often as people's is (docs/experiments.md).
     focus = 18.0
-    # The same for outlines, by their number of lines: no cosine need hold their keywords together, and eight lines
-    # wander further from a theme than four. At 18 half of the themes are guessed.
-    outline_focus: Mapping[int, float] = MappingProxyType({4: 42.0, 8: 54.0})
+    # The same for outlines, whose keywords no cosine need hold together: so much, and so much more for each line, for
+    # the more lines, the further they wander. At 18 in all, half of the themes are guessed.
+    outline_focus = 30.0
+    outline_focus_per_line = 3.0
 
     def __init__(
         self,
@@ -244,7 +245,8 @@ class Planner:
         wanted = self._units[known].sum(axis=0)
         likeness = self._keyword_units @ (wanted / max(float(np.linalg.norm(wanted)), 1e-6))
         near = likeness[plans.T].sum(axis=0) / self._lengths[form]
-        return _chances(self.outline_focus[plans.shape[1]] * near + self._gains[plans.T].sum(axis=0))
+        focus = self.outline_focus + self.outline_focus_per_line * plans.shape[1]
+        return _chances(focus * near + self._gains[plans.T].sum(axis=0))
 
     def draw(self, themes: Sequence[Sequence[int]], uniforms: npt.NDArray[np.float64]) -> Ids:
         """[B, L, 2] a keyword for each line of each poem, none twice in a poem.
