@@ -125,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
         stage.add_argument("--threads", type=_whole, default=None, help="CPU threads to compute with")
         stage.set_defaults(run=run)
         if name == "pretrain":
-            stage.add_argument("--base", help="a version to start from; its generator may have fewer blocks")
+            stage.add_argument("--base", help="a version to start from; its generator may be smaller")
             stage.add_argument(
                 "--steps", type=_whole, help="stop after so many steps, if the minutes are not over before"
             )

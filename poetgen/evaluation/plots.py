@@ -62,5 +62,5 @@ def classifiers(sources: Mapping[str, Any]) -> Figure:
     axes.set_ylim(0.4, 1.02)
     axes.set_xticks(range(len(names)), names, rotation=15, fontsize=8)
     axes.set_ylabel("AUC (0.5: cannot tell from people's)")
-    axes.legend(fontsize=8, ncols=3)
+    figure.legend(loc="outside upper center", fontsize=8, ncols=5)
     return figure

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poetgen import prosody
-from poetgen.dataset import Dataset
+from poetgen.dataset import RHYME_IDS, Dataset
 from poetgen.drafting import Drafter
 from poetgen.generator import Generator
 from poetgen.likelihood import sequence_nll
@@ -201,15 +201,17 @@ def test_ends_of_people_s_lines_are_likelier(
 def test_an_end_that_the_line_may_not_have_is_not_begun(
     poet: Poet, drafter: Drafter, generator: Generator, constraints: Constraints
 ) -> None:
-    drafts = drafts_for(drafter, "qijue", range(40))
+    drafts = drafts_for(drafter, "qijue", range(40), rhyme="先")
     plain = sample(generator, constraints_of(replace(poet.model, tails=Tails.none())), drafts)
-    levels = torch.nonzero(constraints.tones[1] & ~constraints.rhymes.any(dim=0))[:, 0].tolist()
+    # Level, and of other groups: no line may end so, whether it rhymes or not.
+    others = constraints.rhymes.any(dim=0) & ~constraints.rhymes[RHYME_IDS["先"]] & ~constraints.tones[2]
+    lasts = torch.nonzero(others)[:, 0].tolist()
     obliques = torch.nonzero(constraints.tones[2])[:, 0].tolist()
-    # No line may end in a level character that rhymes in no group.
     rng = np.random.default_rng(0)
-    ends = np.stack([rng.choice(of, 300) for of in (obliques, obliques, levels or [1])], axis=1)
-    useless = sample(generator, constraints_of(replace(poet.model, tails=Tails.of(ends, least=1))), drafts)
-    assert torch.equal(useless.ids, plain.ids)
+    useless = Tails.of(np.stack([rng.choice(of, 300) for of in (obliques, obliques, lasts)], axis=1), least=1)
+    assert len(useless.ids) > 200
+    drawn = sample(generator, constraints_of(replace(poet.model, tails=useless)), drafts)
+    assert torch.equal(drawn.ids, plain.ids)
 
 
 def test_sure_rhymes_are_the_phonology_s(dataset: Dataset) -> None:

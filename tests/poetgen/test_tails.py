@@ -1,10 +1,13 @@
 """How people's lines end, counted by hand."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
+from poetgen.checkpoint import load_model, save_model
 from poetgen.dataset import Dataset, tails_of
+from poetgen.poet import Poet
 from poetgen.tails import LENGTH, Tails
 from poetgen.vocabulary import UNKNOWN_ID
 
@@ -23,3 +26,10 @@ def test_of_a_corpus(dataset: Dataset) -> None:
     lines = [data.ids.reshape(-1, data.form.line_lengths[0])[:, -LENGTH:].tolist() for data in dataset.train.values()]
     ends = {tuple(end) for of in lines for end in of if min(end) > UNKNOWN_ID}
     assert {tuple(row) for row in tails_of(read_thrice).ids.tolist()} == ends
+
+
+def test_a_version_keeps_them(poet: Poet, tmp_path: Path) -> None:
+    tails = Tails.of(np.array([[4, 5, 6], [9, 8, 7]]), least=1)
+    save_model(replace(poet.model, tails=tails), tmp_path)
+    _, model = load_model(tmp_path)
+    assert model.tails.ids.tolist() == tails.ids.tolist()
