@@ -106,7 +106,10 @@ def _parser() -> argparse.ArgumentParser:
     prepare.set_defaults(run=_prepare)
 
     for name, run, presets, text in (
-        ("pretrain", _pretrain, ("tiny", "base", "more"), "train the generator by maximum likelihood"),
+        (
+            "pretrain", _pretrain, ("tiny", "base", "more", "gpu", "teacher"),
+            "train the generator by maximum likelihood",
+        ),
         (
             "adversarial", _adversarial, ("tiny", "base"),
             "train discriminator and generator in turn, and register the version",
@@ -126,6 +129,9 @@ def _parser() -> argparse.ArgumentParser:
         stage.set_defaults(run=run)
         if name == "pretrain":
             stage.add_argument("--base", help="a version to start from; its generator may be smaller")
+            stage.add_argument(
+                "--teacher", type=Path, help="folder of a pretraining run to learn from, beside the poems"
+            )
             stage.add_argument(
                 "--steps", type=_whole, help="stop after so many steps, if the minutes are not over before"
             )
@@ -255,12 +261,17 @@ def _pretrain(options: argparse.Namespace) -> int:
             name, model = load_version(_registry(), options.base)
             _require_same(options.data, dataset, name, model)
             base = name, model.generator
+        teacher = None
+        if options.teacher:
+            lessons = Run(options.teacher, "pretrain", resume=True)
+            teacher = pretrain.load_pretrained(lessons, dataset, options.device)
         generator = pretrain.pretrain(
             dataset,
             run,
             config,
             minutes=options.minutes,
             base=base,
+            teacher=teacher,
             seed=options.seed,
             device=workers.device,
             resume=options.resume,

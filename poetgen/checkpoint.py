@@ -1,7 +1,7 @@
 """One version on disk: weights in safetensors, beside a JSON that a person can read.
 
-Knows the parts of a model, not how they are used. On disk a network's matrices are whole numbers of one byte with a
-scale for each row, all else half precision. A version is named by a hash of both files.
+Knows the parts of a model, not how they are used, nor how their numbers are rounded (see `quantization`). A version is
+named by a hash of both files.
 """
 
 import hashlib
@@ -26,12 +26,10 @@ from poetgen.errors import CheckpointError
 from poetgen.generator import Generator, GeneratorConfig
 from poetgen.phonology import Phonology
 from poetgen.planner import Planner
+from poetgen.quantization import packed, unpacked
 from poetgen.record import FORMAT, JSON_FILE, VOICE_KEYS, WEIGHTS_FILE, load_record, version_name
 from poetgen.tails import Tails
 from poetgen.vocabulary import Vocabulary
-
-_MOST_8_BIT = 127
-_SCALE = ".scale"  # ends the name of the scales of an 8-bit matrix
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -170,27 +168,6 @@ def load_tensors(folder: Path, sha256: str) -> dict[str, Tensor]:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path} cannot be read ({error}). Register the version again, or roll back.") from None
-
-
-def packed(name: str, tensor: Tensor) -> dict[str, Tensor]:
-    """A network's tensor as it is stored: a matrix in 8 bits, a row's largest number being ±127 of its scale."""
-    if tensor.dim() < 2:
-        return {name: tensor.half()}
-    largest = tensor.abs().amax(dim=tuple(range(1, tensor.dim())), keepdim=True)
-    scale = (largest / _MOST_8_BIT).half().clamp(min=torch.finfo(torch.half).tiny)
-    return {
-        name: (tensor / scale.float()).round().clamp(-_MOST_8_BIT, _MOST_8_BIT).to(torch.int8),
-        name + _SCALE: scale,
-    }
-
-
-def unpacked(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a network that were stored by `packed`, or in half precision."""
-    return {
-        name: tensor.float() * tensors[name + _SCALE].float() if tensor.dtype == torch.int8 else tensor.float()
-        for name, tensor in tensors.items()
-        if not name.endswith(_SCALE)
-    }
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

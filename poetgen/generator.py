@@ -311,7 +311,7 @@ class Generator(nn.Module):
 
     def _initial_state(self, noise: Tensor) -> tuple[Tensor, Tensor]:
         hidden, cell = self.initial_state(noise).chunk(2, dim=-1)
-        return torch.tanh(hidden), cell
+        return torch.tanh(hidden), cell.contiguous()  # cuDNN takes no other
 
     @property
     def _blocks(self) -> Iterator[Block]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from poetgen.generator import Conditions, Generator
 
 IMPORTANCE_SAMPLES = 16
-_BLOCK = 256  # rows of logits, few enough to stay in a processor's cache
+_BLOCK = 256  # rows of logits, few enough to stay in a processor's cache; a GPU takes all at once
 
 
 def sequence_nll(logits: Tensor, ids: Tensor) -> Tensor:
@@ -33,7 +33,7 @@ class _CrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, ids: Tensor) -> Tensor:
         """[N] nats of ids, [N], under [N, V] logits of any precision."""
-        totals = torch.cat([block.float().logsumexp(dim=1) for block in logits.split(_BLOCK)])
+        totals = torch.cat([block.float().logsumexp(dim=1) for block in logits.split(_rows_together(logits))])
         ctx.save_for_backward(logits, ids, totals)
         return totals - logits.gather(1, ids[:, None])[:, 0].float()
 
@@ -42,12 +42,17 @@ class _CrossEntropy(torch.autograd.Function):
         """The softmax, less 1 at the id, times the gradient of the row's nats."""
         logits, ids, totals = ctx.saved_tensors
         found = torch.empty_like(logits)
-        for start in range(0, len(logits), _BLOCK):
-            rows = slice(start, start + _BLOCK)
+        together = _rows_together(logits)
+        for start in range(0, len(logits), together):
+            rows = slice(start, start + together)
             share = (logits[rows].float() - totals[rows, None]).exp_()
             share.scatter_add_(1, ids[rows, None], torch.full_like(share[:, :1], -1.0))
             found[rows] = share.mul_(gradient[rows, None])
         return found, None
+
+
+def _rows_together(logits: Tensor) -> int:
+    return _BLOCK if logits.device.type == "cpu" else len(logits)
 
 
 def gaussian_log_ratio(noise: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ POETGEN_LAYERS = (
     {"script", "vocabulary", "phonology"},
     {"text", "prosody", "corpus", "planner", "tails", "record", "metrics"},
     {"registry", "dataset"},
-    {"packing", "dropout"},  # torch starts here
+    {"packing", "dropout", "quantization"},  # torch starts here
     {"peaks"},
     {"generator", "discriminator", "prepare"},
     {"sampling", "likelihood"},

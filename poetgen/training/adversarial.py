@@ -27,6 +27,7 @@ from poetgen.generator import Generator
 from poetgen.likelihood import sequence_nll
 from poetgen.metrics import auc
 from poetgen.poem import DEFAULT_LIFT, DEFAULT_TEMPERATURE, FORMS, Form, PoemRequest
+from poetgen.quantization import as_kept
 from poetgen.sampling import MIN_RHYME_CHARS, Constraints, Sample, sample
 from poetgen.training.losses import discriminator_loss, masked_kl, masked_log_probs, policy_loss
 from poetgen.training.pretrain import PretrainConfig, conditions_of, hidden_conditions, validation_nll
@@ -213,7 +214,8 @@ def adversarial(
         batch = next(batches[name])
         follows = not discriminator_only and config.warmup_share <= used < 1 - config.settle_share
         generator.eval()
-        drawn = fakes.draw(generator, batch, rng, keep_masks=follows)
+        with as_kept(generator):
+            drawn = fakes.draw(generator, batch, rng, keep_masks=follows)
         fresh = _Batch(batch.form, drawn.ids, drawn.conditions.themes)
         values: dict[str, float] = {}
         # Old fakes are cheap, and keep the discriminator from forgetting what the generator used to do wrong.
@@ -301,19 +303,20 @@ def _generator_step(
         rewards = REWARDS[config.reward](discriminator(drawn.ids, batch.form, drawn.conditions.themes))
         mean, log_variance = generator.encode(real_ids)
         noise = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
-    with torch.autocast(device.type, dtype=torch.bfloat16):
-        with torch.no_grad():
-            anchor_logits = reference(drawn.ids, drawn.conditions, drawn.noise)
-        logits = generator(drawn.ids, drawn.conditions, drawn.noise)
-        # Real poems beside the reward, so that what the discriminator does not look at is not forgotten.
-        real_logits = generator(real_ids, conditions, noise)
-    anchor = masked_log_probs(anchor_logits.float() / config.temperature + lifts, drawn.masks)
-    log_probs = masked_log_probs(logits.float() / config.temperature + lifts, drawn.masks)
-    chosen = log_probs.gather(2, drawn.ids[:, :, None])[:, :, 0].sum(dim=1)
-    divergence = masked_kl(log_probs, anchor).mean()
-    loss = policy_loss(chosen, leave_one_out_advantage(rewards)) + config.kl_weight * divergence
-    real_nll = sequence_nll(real_logits, real_ids).sum(dim=1).mean()
-    (loss + config.real_weight * real_nll).backward()
+    with as_kept(generator):
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            with torch.no_grad():
+                anchor_logits = reference(drawn.ids, drawn.conditions, drawn.noise)
+            logits = generator(drawn.ids, drawn.conditions, drawn.noise)
+            # Real poems beside the reward, so that what the discriminator does not look at is not forgotten.
+            real_logits = generator(real_ids, conditions, noise)
+        anchor = masked_log_probs(anchor_logits.float() / config.temperature + lifts, drawn.masks)
+        log_probs = masked_log_probs(logits.float() / config.temperature + lifts, drawn.masks)
+        chosen = log_probs.gather(2, drawn.ids[:, :, None])[:, :, 0].sum(dim=1)
+        divergence = masked_kl(log_probs, anchor).mean()
+        loss = policy_loss(chosen, leave_one_out_advantage(rewards)) + config.kl_weight * divergence
+        real_nll = sequence_nll(real_logits, real_ids).sum(dim=1).mean()
+        (loss + config.real_weight * real_nll).backward()
     norm = torch.nn.utils.clip_grad_norm_([p for p in generator.parameters() if p.requires_grad], config.clip_norm)
     if torch.isfinite(norm):
         optimizer.step()
@@ -335,14 +338,15 @@ def _validate(
     rng = np.random.default_rng(1)
     device = generator.device
     found: dict[str, float] = {}
-    for name, data in held_out.items():
-        poems = data.take(slice(128))
-        if not len(poems):
-            continue
-        drawn = fakes.draw(generator, poems, rng, keep_masks=False)
-        no_theme = torch.zeros(len(poems), 1, dtype=torch.long, device=device)
-        real = discriminator(torch.from_numpy(poems.ids).long().to(device), poems.form, no_theme)
-        fake = discriminator(drawn.ids, poems.form, no_theme)
-        found[name] = auc(real.tolist(), fake.tolist())
-    nll = validation_nll(generator, dataset.validation, limit=200)
+    with as_kept(generator):
+        for name, data in held_out.items():
+            poems = data.take(slice(128))
+            if not len(poems):
+                continue
+            drawn = fakes.draw(generator, poems, rng, keep_masks=False)
+            no_theme = torch.zeros(len(poems), 1, dtype=torch.long, device=device)
+            real = discriminator(torch.from_numpy(poems.ids).long().to(device), poems.form, no_theme)
+            fake = discriminator(drawn.ids, poems.form, no_theme)
+            found[name] = auc(real.tolist(), fake.tolist())
+        nll = validation_nll(generator, dataset.validation, limit=200)
     return {"auc": found, "validation": nll}

@@ -9,6 +9,16 @@ def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1)
 
 
+def distillation_loss(logits: Tensor, taught: Tensor) -> Tensor:
+    """[B, T] cross entropy of a teacher's characters under a model, nats, ≥ 0 (Hinton et al. 2015, temperature 1).
+
+    Args:
+        logits: [B, T, V] of the model.
+        taught: [B, T, V] of the teacher, detached.
+    """
+    return -(taught.float().softmax(dim=-1) * logits.float().log_softmax(dim=-1)).sum(dim=-1)
+
+
 def masked_log_probs(logits: Tensor, masks: Tensor) -> Tensor:
     """[B, T, V] log probabilities among the allowed characters; −inf elsewhere.
 

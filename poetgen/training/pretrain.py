@@ -2,24 +2,29 @@
 
 Knows no adversary. Each batch hides parts of what a poem is to be (theme, plan, pattern and rhyme), each at random
 and now and then all of it, so that the model can be asked with whatever is known.
+
+The corpus is small: a generator that reads it fifty times knows it by heart. A larger one with more dropout can be
+trained before, and be its teacher: told and shown the same, it says how likely *every* character is (Hinton et al.
+2015; for a small corpus Timiryasov and Tastet 2023, with one teacher instead of two and temperature 1).
 """
 
+import copy
 import math
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
 
 from poetgen.dataset import Dataset, FormData, minibatches
 from poetgen.errors import TrainingError
 from poetgen.generator import Conditions, Generator, GeneratorConfig
 from poetgen.likelihood import poem_nll, sequence_nll
 from poetgen.peaks import Peaks
-from poetgen.training.losses import gaussian_kl
+from poetgen.quantization import as_kept
+from poetgen.training.losses import distillation_loss, gaussian_kl
 from poetgen.training.run import Run
 from poetgen.vocabulary import UNKNOWN_ID
 
@@ -40,12 +45,14 @@ class PretrainConfig:
         hide_theme, hide_plan, hide_line, hide_pattern: Shares hidden of the rest; `hide_line` of each keyword.
         regulated_share: The last part of the budget, in which only regulated poems are read (if there are any), as only
             such are written.
+        teacher_share: Of the loss that is the teacher's to say, where there is one, 0 to 1; the rest is the poems'.
+        kept_share: The last part of the budget, in which the weights compute as they will be kept on disk.
     """
 
     hidden_dim: int = 1024
-    num_blocks: int = 0
+    num_blocks: int = 2
     attention_dim: int = 256
-    feedforward_dim: int = 1280
+    feedforward_dim: int = 1024
     embedding_dim: int = 256
     context_dim: int = 192
     noise_dim: int = 64
@@ -65,6 +72,8 @@ class PretrainConfig:
     hide_line: float = 0.1
     hide_pattern: float = 0.1
     regulated_share: float = 0.4
+    teacher_share: float = 0.8
+    kept_share: float = 0.3
     validate_every: int = 2000
 
 
@@ -72,6 +81,15 @@ PRESETS: Mapping[str, PretrainConfig] = {
     "base": PretrainConfig(),
     # A trained one further, at a lower rate.
     "more": PretrainConfig(learning_rate=1e-3, first_chars_per_batch=4000),
+    # The same in batches for a GPU, which reads the corpus fifty times, and its teacher.
+    "gpu": PretrainConfig(
+        first_chars_per_batch=8000, chars_per_batch=24000, warmup_steps=500, weight_decay=0.05, regulated_share=0.2,
+    ),
+    "teacher": PretrainConfig(
+        hidden_dim=1536, num_blocks=3, attention_dim=512, feedforward_dim=2048, embedding_dim=512, context_dim=256,
+        dropout=0.25, word_dropout=0.15, first_chars_per_batch=16000, chars_per_batch=24000, warmup_steps=500,
+        learning_rate=1.5e-3, weight_decay=0.05, regulated_share=0.0, kept_share=0.0,
+    ),
     "tiny": PretrainConfig(
         hidden_dim=48, num_blocks=1, attention_dim=32, feedforward_dim=64, embedding_dim=32, context_dim=32,
         noise_dim=8, first_chars_per_batch=800, chars_per_batch=800, warmup_steps=10, learning_rate=1e-2,
@@ -163,9 +181,12 @@ def validation_nll(
     return result
 
 
-def _running_average(decay: float, averages: list[Tensor], values: list[Tensor], steps: Tensor | int) -> None:
+@torch.no_grad()
+def _follow(average: Generator, generator: Generator, decay: float, step: int) -> None:
+    """Move the running average of the weights by one step."""
     # Early on, when a thousand steps have not been taken, the average is over a tenth of those that were.
-    torch._foreach_lerp_(averages, values, 1 - min(decay, (1 + float(steps)) / (10 + float(steps))))
+    share = 1 - min(decay, (1 + step) / (10 + step))
+    torch._foreach_lerp_(list(average.parameters()), list(generator.parameters()), share)
 
 
 def learning_rate(highest: float, warmup_steps: int, step: int, used: float) -> float:
@@ -181,6 +202,7 @@ def pretrain(
     *,
     minutes: float,
     base: tuple[str, Generator] | None = None,
+    teacher: tuple[Generator, Mapping[str, object]] | None = None,
     seed: int = 0,
     device: str = "cpu",
     resume: bool = False,
@@ -194,6 +216,8 @@ def pretrain(
         config: How; a resumed run must be given the one it began with.
         minutes: The whole budget, earlier parts of a resumed run included.
         base: Name and generator of a version to start from, of the same size but for blocks, which it may lack.
+        teacher: A generator of any size to learn from beside the poems, and how it was trained, as `load_pretrained`
+            gives them.
         seed: Of weights, batches and noise.
         device: A torch device.
         resume: Go on from the run's checkpoint.
@@ -212,14 +236,12 @@ def pretrain(
     optimizer = torch.optim.AdamW(
         generator.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.99), fused=True
     )
-    averages = AveragedModel(generator, multi_avg_fn=partial(_running_average, config.average_decay))
-    averaged = averages.module
-    assert isinstance(averaged, Generator)
+    averaged = copy.deepcopy(generator)
+    averaged.lstm.flatten_parameters()
     modules = {"generator": generator, "average": averaged}
     optimizers = {"generator": optimizer}
     if resume:
         run.load(modules, optimizers)
-        averages.n_averaged.fill_(run.progress.step)
     # A resumed run must not see its first batches again, nor two workers the same ones.
     workers = run.workers
     rng = np.random.default_rng([seed, run.progress.step, workers.rank])
@@ -234,41 +256,65 @@ def pretrain(
             (config.chars_per_batch, some_regulated),
         )
     )
-    extra = {"config": asdict(config), "base": base and base[0], "seed": seed}
-    average: dict[str, float] = {}
+    extra = {"config": asdict(config), "base": base and base[0], "teacher": teacher and teacher[1], "seed": seed}
+    smooth: Tensor | None = None  # [2] nats a character and KL, lately
     generator.train()
     target = generator.device
+    # Whatever autocast is told, cuDNN's LSTM computes in float16, in which small gradients vanish unless scaled.
+    scaler = torch.amp.GradScaler(target.type, enabled=target.type == "cuda")
     for used, bar in run.steps(minutes, lambda: run.save(modules, optimizers, extra), quiet=quiet):
         batch = next(late if used >= 1 - config.regulated_share else early if used < 0.3 else middle)
         ids = torch.from_numpy(batch.ids).long().to(target)
         conditions = hidden_conditions(batch, config, rng, target)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(config.learning_rate, config.warmup_steps, run.progress.step, used)
-        with torch.autocast(target.type, dtype=torch.bfloat16):
-            mean, log_variance = generator.encode(ids)
-            mean, log_variance = mean.float(), log_variance.float()
-            noise = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
-            logits = generator(ids, conditions, noise, config.word_dropout)
-        nll = sequence_nll(logits, ids).mean()
-        kl = gaussian_kl(mean, log_variance).mean() / ids.shape[1]
-        loss = nll + kl.clamp(min=config.free_nats)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        with as_kept(generator) if used >= 1 - config.kept_share else nullcontext():
+            with torch.autocast(target.type, dtype=torch.bfloat16):
+                mean, log_variance = generator.encode(ids)
+                mean, log_variance = mean.float(), log_variance.float()
+                noise = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
+                logits = generator(ids, conditions, noise, config.word_dropout)
+            nll = sequence_nll(logits, ids).mean()
+            kl = gaussian_kl(mean, log_variance).mean() / ids.shape[1]
+            loss = nll
+            if teacher is not None:
+                taught = distillation_loss(logits, _lesson(teacher[0], ids, conditions)).mean()
+                loss = torch.lerp(nll, taught, config.teacher_share)
+            loss = loss + kl.clamp(min=config.free_nats)
+            optimizer.zero_grad(set_to_none=True)
+            scaler.scale(loss).backward()
+        scaler.unscale_(optimizer)
         workers.average_gradients(generator.parameters())
         torch.nn.utils.clip_grad_norm_(generator.parameters(), config.clip_norm)
-        optimizer.step()
-        averages.update_parameters(generator)
+        scaler.step(optimizer)
+        scaler.update()
+        _follow(averaged, generator, config.average_decay, run.progress.step)
         run.progress.chars += ids.numel() * workers.size
-        for name, value in (("nll", nll), ("kl", kl)):
-            average[name] = 0.98 * average.get(name, float(value.detach())) + 0.02 * float(value.detach())
+        found = torch.stack([nll, kl]).detach()
+        smooth = found if smooth is None else smooth.lerp_(found, 0.02)
         if run.progress.step % 20 == 0:
-            bar.set_postfix_str(f"nll {average['nll']:.3f} kl {average['kl']:.3f}", refresh=False)
+            bar.set_postfix_str("nll {:.3f} kl {:.3f}".format(*smooth.tolist()), refresh=False)
         if workers.first and run.progress.step % config.validate_every == config.validate_every - 1:
-            values = validation_nll(averaged, dataset.validation)
-            run.log({"chars": run.progress.chars, **average, "validation": values})
+            _log(run, averaged, dataset, smooth)
     if workers.first:
-        run.log({"chars": run.progress.chars, **average, "validation": validation_nll(averaged, dataset.validation)})
+        _log(run, averaged, dataset, smooth)
     return averaged.eval()
+
+
+def _log(run: Run, generator: Generator, dataset: Dataset, smooth: Tensor | None) -> None:
+    nll, kl = (None, None) if smooth is None else smooth.tolist()
+    with as_kept(generator):
+        told, untold = (validation_nll(generator, dataset.validation, known=known) for known in (True, False))
+    run.log({"chars": run.progress.chars, "nll": nll, "kl": kl, "validation": untold, "validation, told all": told})
+
+
+@torch.no_grad()
+def _lesson(teacher: Generator, ids: Tensor, conditions: Conditions) -> Tensor:
+    """[B, T, V] the teacher's logits of poems, told the same, with z its own encoder's mean."""
+    with torch.autocast(teacher.device.type, dtype=torch.bfloat16):
+        mean, _ = teacher.encode(ids)
+        logits: Tensor = teacher(ids, conditions, mean.float())
+    return logits
 
 
 def share_of_bound(generator: Generator, config: PretrainConfig, chars_per_second: float) -> float:

@@ -17,6 +17,7 @@ from poetgen.likelihood import IMPORTANCE_SAMPLES, sequence_nll
 from poetgen.metrics import NgramModel, distinct_pairs
 from poetgen.poem import DEFAULT_LIFT, DEFAULT_TEMPERATURE, PoemRequest
 from poetgen.poet import Poet
+from poetgen.quantization import keep
 from poetgen.registry import Registry
 from poetgen.training.pretrain import validation_nll
 
@@ -24,7 +25,11 @@ from poetgen.training.pretrain import validation_nll
 def assemble(
     dataset: Dataset, generator: Generator, discriminator: Discriminator, recipe: Mapping[str, object]
 ) -> Model:
-    """All parts of a version; `recipe` says how the networks were trained."""
+    """All parts of a version; `recipe` says how the networks were trained.
+
+    The generator's weights become what will be kept of them, so that what is measured is what is shipped.
+    """
+    keep(generator)
     return Model(
         dataset.vocabulary,
         dataset.phonology,

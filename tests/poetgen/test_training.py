@@ -20,7 +20,14 @@ from poetgen.generator import Conditions, Generator
 from poetgen.likelihood import gaussian_log_ratio, importance_bound, poem_nll, sequence_nll
 from poetgen.poem import FORMS
 from poetgen.training import adversarial, pretrain
-from poetgen.training.losses import discriminator_loss, gaussian_kl, masked_kl, masked_log_probs, policy_loss
+from poetgen.training.losses import (
+    discriminator_loss,
+    distillation_loss,
+    gaussian_kl,
+    masked_kl,
+    masked_log_probs,
+    policy_loss,
+)
 from poetgen.training.pretrain import PretrainConfig
 from poetgen.training.rewards import REWARDS, leave_one_out_advantage
 from poetgen.training.run import Run, use_device
@@ -42,6 +49,9 @@ def test_losses_by_hand() -> None:
     expected = 0.5 * math.log(0.5 / 0.25) + 0.5 * math.log(0.5 / 0.75)
     assert masked_kl(log_probs, other).item() == pytest.approx(expected, abs=1e-6)
     assert masked_kl(log_probs, log_probs).item() == 0
+    even, taught = torch.zeros(1, 1, 2), torch.tensor([[[0.0, math.log(3)]]])
+    assert distillation_loss(even, taught).item() == pytest.approx(math.log(2))
+    assert distillation_loss(taught, even).item() == pytest.approx(-0.5 * math.log(0.25) - 0.5 * math.log(0.75))
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
@@ -140,6 +150,27 @@ def test_further_units_learn(dataset: Dataset, tmp_path: Path) -> None:
     run = Run(tmp_path / "run", "pretrain", resume=False, max_steps=3)
     grown = pretrain.pretrain(dataset, run, replace(TINY, num_blocks=0), minutes=60, base=("abc", base), quiet=True)
     assert grown.output.weight[:, 40:].count_nonzero() > 0.9 * grown.output.weight[:, 40:].numel()
+
+
+def test_a_pupil_comes_to_say_what_its_teacher_says(dataset: Dataset, pretraining: Path, tmp_path: Path) -> None:
+    teacher = pretrain.load_pretrained(Run(pretraining, "pretrain", resume=True), dataset)
+
+    def trained(share: float) -> Generator:
+        run = Run(tmp_path / str(share), "pretrain", resume=False, max_steps=60)
+        config = replace(TINY, hidden_dim=32, teacher_share=share)
+        pupil = pretrain.pretrain(dataset, run, config, minutes=5, teacher=teacher, quiet=True)
+        assert run.state()["extra"]["teacher"]["stage"] == "pretrain"
+        return pupil
+
+    poems = dataset.validation["qijue"]
+    ids = torch.from_numpy(poems.ids).long()
+    conditions = pretrain.conditions_of(poems)
+    noise = torch.zeros(len(ids), TINY.noise_dim)
+    alone, pupil = trained(0), trained(1)
+    with torch.no_grad():
+        taught = teacher[0](ids, conditions, noise)
+        nats = [distillation_loss(one(ids, conditions, noise), taught).mean() for one in (alone, pupil)]
+    assert nats[1] < nats[0] - 0.005
 
 
 @pytest.mark.parametrize(

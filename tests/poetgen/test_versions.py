@@ -6,12 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from poetgen import checkpoint, files
-from poetgen.checkpoint import load_model, packed, save_model, unpacked
+from poetgen.checkpoint import load_model, save_model
 from poetgen.errors import CheckpointError
 from poetgen.poem import DEFAULT_TEMPERATURE
 from poetgen.poet import Poet
@@ -27,22 +24,13 @@ def folder(tmp_path: Path, poet: Poet) -> Path:
 
 def test_a_version_comes_back_as_it_was(folder: Path, poet: Poet, tmp_path: Path) -> None:
     name, model = load_model(folder)
-    assert save_model(model, tmp_path / "again") == name, "what 8 bits hold, 8 bits hold again"
+    assert save_model(model, tmp_path / "again") == name, "what few bits hold, they hold again"
     assert load_phonology(folder).chars == poet.model.phonology.chars
+    large = {"lstm.weight_ih_l0", "blocks.0.look_output.weight", "blocks.0.think_output.weight"}  # in half a byte
     before, after = (dict(one.generator.named_parameters()) for one in (poet.model, model))
     for key, value in before.items():
-        assert (after[key] - value).abs().max() <= value.abs().max() / 200, key
-
-
-@given(st.lists(st.lists(st.floats(-1e4, 1e4, width=32), min_size=3, max_size=3), min_size=1, max_size=4))
-def test_a_matrix_is_kept_within_half_a_step_and_exactly_from_then_on(rows: list[list[float]]) -> None:
-    matrix = torch.tensor(rows)
-    stored = packed("matrix", matrix)
-    kept = unpacked(stored)["matrix"]
-    # Half a step of 1/127 of the row's largest; a tenth of it more for the scale's own half precision.
-    assert ((kept - matrix).abs() <= 0.55 / 127 * matrix.abs().amax(dim=1, keepdim=True) + 1e-4).all()
-    again = packed("matrix", kept)
-    assert all(torch.equal(again[name], stored[name]) for name in stored)
+        steps = 13 if key in large else 200
+        assert (after[key] - value).abs().max() <= value.abs().max() / steps, key
 
 
 def test_a_version_is_named_by_its_content(folder: Path, poet: Poet, tmp_path: Path) -> None:
