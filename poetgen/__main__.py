@@ -254,6 +254,7 @@ def _pretrain(options: argparse.Namespace) -> int:
 
     with working(use_device(options.device, options.threads)) as workers:
         dataset = load_dataset(options.data)
+        teacher = pretrain.load_pretrained(options.teacher, dataset, workers.device) if options.teacher else None
         run = Run(options.out, "pretrain", resume=options.resume, max_steps=options.steps, workers=workers)
         config = pretrain.PRESETS[options.preset]
         base = None
@@ -261,10 +262,6 @@ def _pretrain(options: argparse.Namespace) -> int:
             name, model = load_version(_registry(), options.base)
             _require_same(options.data, dataset, name, model)
             base = name, model.generator
-        teacher = None
-        if options.teacher:
-            lessons = Run(options.teacher, "pretrain", resume=True)
-            teacher = pretrain.load_pretrained(lessons, dataset, options.device)
         generator = pretrain.pretrain(
             dataset,
             run,
@@ -294,7 +291,7 @@ def _adversarial(options: argparse.Namespace) -> int:
 
     device = use_device(options.device, options.threads)
     dataset = load_dataset(options.data)
-    generator, recipe = pretrain.load_pretrained(Run(options.generator, "pretrain", resume=True), dataset, device)
+    generator, recipe = pretrain.load_pretrained(options.generator, dataset, device)
     config = replace(adversarial.PRESETS[options.preset], reward=options.reward)
     run = Run(options.out, "adversarial", resume=options.resume)
     discriminator = adversarial.adversarial(

@@ -187,7 +187,7 @@ class Planner:
     focus = 18.0
     # The same for outlines, whose keywords no cosine need hold together: so much, and so much more for each line, for
     # the more lines, the further they wander. At 18 in all, half of the themes are guessed.
-    outline_focus = 30.0
+    outline_focus = 22.0
     outline_focus_per_line = 3.0
 
     def __init__(

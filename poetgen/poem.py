@@ -22,9 +22,9 @@ FIRST_SEEDS = 2**40
 MAX_VARIATION = MAX_SEED // FIRST_SEEDS
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.1, 2.0
 # Of a new version. Cool, for what theme, outline and z decide needs no chance any more; and rare characters lifted by
-# all that makes them rare, which readers do not mind, while they do mind warmth (docs/experiments.md).
-DEFAULT_TEMPERATURE = 0.55
-DEFAULT_LIFT = 1.0
+# more than coolness takes from them, which readers do not mind, while they do mind warmth (docs/experiments.md).
+DEFAULT_TEMPERATURE = 0.45
+DEFAULT_LIFT = 1.5
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,8 @@ from poetgen.errors import TrainingError
 from poetgen.generator import Generator
 from poetgen.likelihood import sequence_nll
 from poetgen.metrics import auc
-from poetgen.poem import DEFAULT_LIFT, DEFAULT_TEMPERATURE, FORMS, Form, PoemRequest
-from poetgen.quantization import as_kept
+from poetgen.poem import FORMS, Form, PoemRequest
+from poetgen.quantization import as_kept, keep
 from poetgen.sampling import MIN_RHYME_CHARS, Constraints, Sample, sample
 from poetgen.training.losses import discriminator_loss, masked_kl, masked_log_probs, policy_loss
 from poetgen.training.pretrain import PretrainConfig, conditions_of, hidden_conditions, validation_nll
@@ -48,12 +48,13 @@ class AdversarialConfig:
         real_weight: Of the likelihood of real poems beside the reward.
         replayed_batches: Steps of the discriminator on old fakes, before each on fresh ones.
         composed_share: How many real poems made senseless join a batch's fakes, as a share of it.
-        temperature, lift: With which fakes are drawn: the policy that is trained is the generator as it will write.
+        temperature, lift: With which fakes are drawn: warmer than the generator will write, for nobody unlearns what he
+            never does.
     """
 
     reward: str = "logit"
     poems_per_batch: int = 64
-    warmup_share: float = 0.4
+    warmup_share: float = 0.25
     settle_share: float = 0.15
     discriminator_rate: float = 5e-4
     generator_rate: float = 1e-4
@@ -63,8 +64,8 @@ class AdversarialConfig:
     composed_share: float = 0.25
     label: float = 0.9
     clip_norm: float = 1.0
-    temperature: float = DEFAULT_TEMPERATURE
-    lift: float = DEFAULT_LIFT
+    temperature: float = 0.55
+    lift: float = 1.0
     input_dim: int = 96
     num_filters: int = 64
     hidden_dim: int = 192
@@ -170,6 +171,7 @@ def adversarial(
     device = generator.device
     generator.embedding.weight.requires_grad_(False)
     reference = copy.deepcopy(generator).eval().requires_grad_(False)
+    keep(reference)  # the generator is compared with it as it will be kept, and what rounding changes is no distance
     discriminator = Discriminator(
         DiscriminatorConfig(config.input_dim, config.num_filters, config.hidden_dim),
         character_table(generator.embedding.weight, torch.from_numpy(dataset.planner.vectors).to(device)),

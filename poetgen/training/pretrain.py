@@ -3,9 +3,9 @@
 Knows no adversary. Each batch hides parts of what a poem is to be (theme, plan, pattern and rhyme), each at random
 and now and then all of it, so that the model can be asked with whatever is known.
 
-The corpus is small: a generator that reads it fifty times knows it by heart. A larger one with more dropout can be
-trained before, and be its teacher: told and shown the same, it says how likely *every* character is (Hinton et al.
-2015; for a small corpus Timiryasov and Tastet 2023, with one teacher instead of two and temperature 1).
+The corpus is small for what a GPU reads in minutes. There a larger generator with more dropout is trained before, and
+is the teacher: told and shown the same, it says how likely *every* character is (Hinton et al. 2015; for a small corpus
+Timiryasov and Tastet 2023, with one teacher instead of two and temperature 1).
 """
 
 import copy
@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -81,7 +82,7 @@ PRESETS: Mapping[str, PretrainConfig] = {
     "base": PretrainConfig(),
     # A trained one further, at a lower rate.
     "more": PretrainConfig(learning_rate=1e-3, first_chars_per_batch=4000),
-    # The same in batches for a GPU, which reads the corpus fifty times, and its teacher.
+    # The same in batches for a GPU, which reads the corpus twenty times in eight minutes, and its teacher.
     "gpu": PretrainConfig(
         first_chars_per_batch=8000, chars_per_batch=24000, warmup_steps=500, weight_decay=0.05, regulated_share=0.2,
     ),
@@ -387,12 +388,19 @@ _WIDENED = {
 }
 
 
-def load_pretrained(run: Run, dataset: Dataset, device: str = "cpu") -> tuple[Generator, dict[str, object]]:
-    """(generator, how it was trained) of a finished or halted run of this stage.
+def load_pretrained(folder: Path, dataset: Dataset, device: str = "cpu") -> tuple[Generator, dict[str, object]]:
+    """(generator, how it was trained) of the finished or halted run of this stage in `folder`.
 
     Raises:
+        TrainingError: There is none.
         CheckpointError: The run is of another stage, damaged, or of another corpus.
     """
+    try:
+        run = Run(folder, "pretrain", resume=True)
+    except TrainingError:
+        raise TrainingError(
+            f"{folder} holds no pretrained generator. Make one: poetgen pretrain --data DATA --out {folder} ..."
+        ) from None
     state = run.state()
     config = PretrainConfig(**state["extra"]["config"])
     generator = Generator(generator_config(config, dataset)).to(device)

@@ -78,7 +78,7 @@ def pretraining(tmp_path_factory: pytest.TempPathFactory, dataset: Dataset) -> P
 def home(tmp_path_factory: pytest.TempPathFactory, dataset: Dataset, pretraining: Path) -> Path:
     """A registry with one trained version, promoted."""
     folder = tmp_path_factory.mktemp("home")
-    generator, recipe = pretrain.load_pretrained(Run(pretraining, "pretrain", resume=True), dataset)
+    generator, recipe = pretrain.load_pretrained(pretraining, dataset)
     run = Run(tmp_path_factory.mktemp("runs") / "adversarial", "adversarial", resume=False, max_steps=20)
     discriminator = adversarial.adversarial(
         dataset, generator, run, adversarial.PRESETS["tiny"], minutes=60, quiet=True

@@ -23,11 +23,12 @@ def test_from_a_corpus_to_a_poem(
     tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("POETGEN_HOME", str(tmp_path / "home"))
-    data, first, second = (str(tmp_path / name) for name in ("data", "first", "second"))
+    data, taught, first, second = (str(tmp_path / name) for name in ("data", "teacher", "first", "second"))
     assert main(["prepare", str(corpus), "--out", data]) == 0
     assert "regulated" in capsys.readouterr().out
     tiny = ["--data", data, "--preset", "tiny", "--minutes", "0.02", "--threads", "1"]
-    assert main(["pretrain", *tiny, "--out", first]) == 0
+    assert main(["pretrain", *tiny, "--out", taught]) == 0
+    assert main(["pretrain", *tiny, "--teacher", taught, "--out", first]) == 0
     assert (
         main(["adversarial", *tiny, "--generator", first, "--out", second, "--promote", "--measured-poems", "8"]) == 0
     )
@@ -38,10 +39,22 @@ def test_from_a_corpus_to_a_poem(
     assert [poem["version"] for poem in poems] == [name[1]] * 5
     assert all(poem["check"] == {"passed": True, "problems": []} for poem in poems)
     assert main(["versions", "show", name[1]]) == 0
-    figures = json.loads(capsys.readouterr().out)["figures"]
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["recipe"]["pretrain"]["teacher"]["stage"] == "pretrain"
+    figures = shown["figures"]
     assert {"generator", "unigram", "bigram", "trigram"} <= set(figures["nats_per_char"])
     assert figures["noise"].keys() == {"own", "another's", "prior"}
     assert all(of_form["regulated"] == 1 for of_form in figures["samples"].values())
+
+
+def test_a_teacher_that_is_not_there_is_one_sentence(
+    prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere, run = str(tmp_path / "nowhere"), str(tmp_path / "run")
+    for arguments in (["pretrain", "--teacher", nowhere], ["adversarial", "--generator", nowhere]):
+        assert main([*arguments, "--data", str(prepared), "--out", run, "--minutes", "1"]) == 2
+        assert "holds no pretrained generator. Make one: poetgen pretrain" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_write_gives_every_field_and_replays(capsys: pytest.CaptureFixture[str]) -> None:

@@ -125,7 +125,7 @@ def test_a_generator_grows_from_a_smaller_one(
     conditions = pretrain.conditions_of(data)
     with torch.no_grad():
         assert torch.allclose(grown(ids, conditions, noise), base(ids, conditions, noise), atol=1e-5)
-    _, recipe = pretrain.load_pretrained(Run(tmp_path / "run", "pretrain", resume=True), dataset)
+    _, recipe = pretrain.load_pretrained(tmp_path / "run", dataset)
     assert recipe["base"] == "abc"
 
 
@@ -153,7 +153,7 @@ def test_further_units_learn(dataset: Dataset, tmp_path: Path) -> None:
 
 
 def test_a_pupil_comes_to_say_what_its_teacher_says(dataset: Dataset, pretraining: Path, tmp_path: Path) -> None:
-    teacher = pretrain.load_pretrained(Run(pretraining, "pretrain", resume=True), dataset)
+    teacher = pretrain.load_pretrained(pretraining, dataset)
 
     def trained(share: float) -> Generator:
         run = Run(tmp_path / str(share), "pretrain", resume=False, max_steps=60)
@@ -185,7 +185,7 @@ def test_a_base_that_does_not_fit_is_refused(dataset: Dataset, tmp_path: Path, s
 
 
 def test_more_importance_samples_tighten_the_bound(dataset: Dataset, pretraining: Path) -> None:
-    generator, _ = pretrain.load_pretrained(Run(pretraining, "pretrain", resume=True), dataset)
+    generator, _ = pretrain.load_pretrained(pretraining, dataset)
     data = dataset.train["wujue"].take(slice(60))
     ids = torch.from_numpy(data.ids).long()
     conditions = Conditions.none(data.form, len(ids))
@@ -200,14 +200,14 @@ def test_pretraining_beats_the_unigram_it_starts_from(dataset: Dataset, pretrain
     torch.manual_seed(0)
     untrained = Generator(pretrain.generator_config(TINY, dataset))
     pretrain._start_from_unigrams(untrained, dataset)
-    trained, _ = pretrain.load_pretrained(Run(pretraining, "pretrain", resume=True), dataset)
+    trained, _ = pretrain.load_pretrained(pretraining, dataset)
     before, after = (pretrain.validation_nll(model, dataset.train, limit=50)["all"] for model in (untrained, trained))
     assert after < before - 0.1
 
 
 def test_what_is_told_is_seen(dataset: Dataset, pretraining: Path) -> None:
     """Pattern and rhyme given, the right tones become likelier."""
-    generator, _ = pretrain.load_pretrained(Run(pretraining, "pretrain", resume=True), dataset)
+    generator, _ = pretrain.load_pretrained(pretraining, dataset)
     told = pretrain.validation_nll(generator, dataset.train, limit=50, known=True)["all"]
     assert told < pretrain.validation_nll(generator, dataset.train, limit=50)["all"] - 0.1
 
@@ -292,7 +292,7 @@ def test_runs_of_another_stage_or_damaged_are_refused(tmp_path: Path, dataset: D
     (broken / "checkpoint.json").write_bytes((pretraining / "checkpoint.json").read_bytes())
     (broken / "checkpoint.safetensors").write_bytes(b"nonsense")
     with pytest.raises(CheckpointError, match="damaged"):
-        pretrain.load_pretrained(Run(broken, "pretrain", resume=True), dataset)
+        pretrain.load_pretrained(broken, dataset)
 
 
 def test_an_unknown_device_is_refused() -> None:
@@ -303,7 +303,7 @@ def test_an_unknown_device_is_refused() -> None:
 def test_the_generator_follows_the_discriminator_but_stays_near(
     tmp_path: Path, dataset: Dataset, pretraining: Path
 ) -> None:
-    generator, _ = pretrain.load_pretrained(Run(pretraining, "pretrain", resume=True), dataset)
+    generator, _ = pretrain.load_pretrained(pretraining, dataset)
     before = {name: value.clone() for name, value in generator.state_dict().items()}
     run = Run(tmp_path / "run", "adversarial", resume=False, max_steps=16)
     adversarial.adversarial(dataset, generator, run, adversarial.PRESETS["tiny"], minutes=60, quiet=True)
@@ -315,8 +315,26 @@ def test_the_generator_follows_the_discriminator_but_stays_near(
     assert set(last["auc"]) <= set(FORMS)
 
 
+def test_rounding_alone_is_no_distance_from_the_anchor(tmp_path: Path, dataset: Dataset, pretraining: Path) -> None:
+    generator, _ = pretrain.load_pretrained(pretraining, dataset)
+    config = replace(adversarial.PRESETS["tiny"], warmup_share=0, validate_every=1)
+    run = Run(tmp_path / "run", "adversarial", resume=False, max_steps=2)
+    adversarial.adversarial(dataset, generator, run, config, minutes=5, quiet=True)
+    first, second = (json.loads(line)["kl"] for line in (run.folder / "metrics.jsonl").read_text().splitlines()[:2])
+    assert first == pytest.approx(0, abs=1e-6)
+    assert second > 1e-6
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_a_gpu_pretrains_with_a_teacher(tmp_path: Path, dataset: Dataset, pretraining: Path) -> None:
+    run = Run(tmp_path / "run", "pretrain", resume=False, max_steps=20)
+    teacher = pretrain.load_pretrained(pretraining, dataset, "cuda")
+    generator = pretrain.pretrain(dataset, run, TINY, minutes=5, teacher=teacher, device="cuda", quiet=True)
+    assert all(bool(torch.isfinite(value).all()) for value in generator.parameters())
+
+
 def test_only_the_discriminator_learns_if_asked(tmp_path: Path, dataset: Dataset, pretraining: Path) -> None:
-    generator, _ = pretrain.load_pretrained(Run(pretraining, "pretrain", resume=True), dataset)
+    generator, _ = pretrain.load_pretrained(pretraining, dataset)
     before = {name: value.clone() for name, value in generator.state_dict().items()}
     run = Run(tmp_path / "run", "adversarial", resume=False, max_steps=4)
     adversarial.adversarial(
