@@ -4,9 +4,9 @@
 #
 #   runs/release.sh CHINESE_POETRY_CHECKOUT [DEVICE]
 #
-# With DEVICE cuda in about forty minutes, twelve of them on the GPU (the minutes are an H100's): a larger generator is
+# With DEVICE cuda in about an hour, twelve minutes of it on the GPU (an H100's minutes): a larger generator is
 # the teacher of the one that is shipped. With cpu (the default) in about seven hours on two cores, in which there is no
-# time for a teacher; what comes out is not as good.
+# time for a teacher, and what comes out was taught less.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 corpus=${1:?give the folder of a chinese-poetry checkout}
@@ -31,7 +31,7 @@ else
 fi
 # shellcheck disable=SC2046
 $python -m poetgen adversarial --data "$work/data" --generator "$work/pretrain" --out "$work/adversarial" \
-    --minutes 25 $(resume "$work/adversarial") --promote
+    --minutes 34 $(resume "$work/adversarial") --promote
 
 name=$($python -m poetgen versions list | sed -n 's/^\* \([0-9a-f]*\) .*/\1/p')
 mkdir -p poetgen/release
