@@ -216,7 +216,8 @@ def pretrain(
         run: Where checkpoints and metrics go.
         config: How; a resumed run must be given the one it began with.
         minutes: The whole budget, earlier parts of a resumed run included.
-        base: Name and generator of a version to start from, of the same size but for blocks, which it may lack.
+        base: Name and generator of a version to start from, of the same size but for blocks, which it may lack, and the
+            LSTM, which may be narrower.
         teacher: A generator of any size to learn from beside the poems, and how it was trained, as `load_pretrained`
             gives them.
         seed: Of weights, batches and noise.
@@ -238,7 +239,7 @@ def pretrain(
         generator.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.99), fused=True
     )
     averaged = copy.deepcopy(generator)
-    averaged.lstm.flatten_parameters()
+    averaged.lstm.flatten_parameters()  # a copy's weights lie apart, and cuDNN would move them together at each call
     modules = {"generator": generator, "average": averaged}
     optimizers = {"generator": optimizer}
     if resume:
