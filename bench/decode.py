@@ -72,7 +72,7 @@ def _plain(generator: Generator, allowed: Tensor) -> list[int]:
         above = ids[place - length] if place >= length else START_ID
         read = generator.embedding(torch.tensor([before, above])).view(1, -1)
         inputs = torch.cat([read, context[:, place // length, place % length]], dim=1)
-        logits = generator.logits(generator.step(inputs, state)).masked_fill(~allowed, -torch.inf)
+        logits = generator.logits(generator.narrowed(generator.step(inputs, state))).masked_fill(~allowed, -torch.inf)
         ids.append(int(torch.multinomial(torch.softmax(logits, dim=-1), 1)))
     return ids
 

@@ -139,6 +139,7 @@ def _parser() -> argparse.ArgumentParser:
         if name == "adversarial":
             stage.add_argument("--generator", type=Path, required=True, help="folder of the pretraining run")
             stage.add_argument("--reward", choices=("probability", "logit"), default="logit")
+            stage.add_argument("--marks", type=Path, help="poems that readers rated: what to choose candidates by")
             stage.add_argument("--discriminator-only", action="store_true", help="leave the generator as pretrained")
             stage.add_argument("--measured-poems", type=_whole, default=250, help="of each form, for the figures")
             stage.add_argument("--promote", action="store_true", help="use the new version from now on")
@@ -287,10 +288,12 @@ def _adversarial(options: argparse.Namespace) -> int:
 
     from poetgen.dataset import load_dataset
     from poetgen.training import adversarial, pretrain, release
+    from poetgen.training.marks import read_marks
     from poetgen.training.run import Run, use_device
 
     device = use_device(options.device, options.threads)
     dataset = load_dataset(options.data)
+    marked = read_marks(options.marks) if options.marks else None
     generator, recipe = pretrain.load_pretrained(options.generator, dataset, device)
     config = replace(adversarial.PRESETS[options.preset], reward=options.reward)
     run = Run(options.out, "adversarial", resume=options.resume)
@@ -306,7 +309,7 @@ def _adversarial(options: argparse.Namespace) -> int:
     )
     recipes = {"pretrain": recipe, "adversarial": run.state()}
     registry = _registry()
-    model = release.assemble(dataset, generator.cpu(), discriminator.cpu(), recipes)
+    model = release.assemble(dataset, generator.cpu(), discriminator.cpu(), recipes, marked)
     print("Measuring ...", file=sys.stderr)
     name = release.register(release.with_figures(model, dataset, options.measured_poems), registry)
     if options.promote:

@@ -40,6 +40,7 @@ class Model:
         shares: How common each pattern and rhyme group is, as `drafting` wants it.
         temperature: The default for writing.
         lift: How much the decoder lifts rare characters, as `sampling.Constraints` wants it.
+        value_head: [1, H] what readers make of the generator's states (see `training.marks`); None if none were asked.
         base: What a voice changes, and shares all the rest with; None for a whole version.
     """
 
@@ -53,6 +54,7 @@ class Model:
     shares: Shares
     temperature: float = 1.0
     lift: float = 0.0
+    value_head: Tensor | None = None
     base: "Model | None" = None
     parent: str | None = None
     figures: Mapping[str, object] = field(default_factory=dict)
@@ -75,6 +77,8 @@ def save_model(model: Model, folder: Path) -> str:
     arrays |= {f"planner.{name}": array for name, array in dataset.planner_arrays(model.planner).items()}
     arrays |= {"classics.bits": model.classics.bits, "tails": model.tails.ids.astype(np.int16)}
     tensors |= {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+    if model.value_head is not None:
+        tensors["value_head"] = model.value_head
     return write_version(
         folder,
         tensors,
@@ -141,6 +145,7 @@ def load_model(folder: Path) -> tuple[str, Model]:
             record["shares"],
             float(record["temperature"]),
             float(record.get("lift", 0)),  # versions of the first editions have none
+            tensors.get("value_head"),
             parent=record["parent"],
             figures=record["figures"],
             recipe=record["recipe"],

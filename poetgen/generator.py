@@ -286,7 +286,7 @@ class Generator(nn.Module):
         return State(hidden, cell, pasts)
 
     def step(self, inputs: Tensor, state: State) -> Tensor:
-        """[B, E] what is known before the next character: `features`, one place a call.
+        """[B, H] what is known before the next character: `states`, one place a call.
 
         Args:
             inputs: [B, 2E + C] of this place.
@@ -301,7 +301,8 @@ class Generator(nn.Module):
         states = state.hidden[:, None]
         for block, past in zip(self._blocks, state.pasts, strict=True):
             states = block(states, past.bias[:, past.length : past.length + 1, : past.length + 1], past)
-        return _through(self.output, states[:, 0])
+        known: Tensor = states[:, 0]
+        return known
 
     @property
     def products(self) -> list[tuple[int, int]]:
@@ -317,8 +318,8 @@ class Generator(nn.Module):
     def _blocks(self) -> Iterator[Block]:
         return (block for block in self.blocks if isinstance(block, Block))
 
-    def features(self, ids: Tensor, conditions: Conditions, noise: Tensor, word_dropout: float = 0.0) -> Tensor:
-        """[B, T, E] what is known before each character of the poems.
+    def states(self, ids: Tensor, conditions: Conditions, noise: Tensor, word_dropout: float = 0.0) -> Tensor:
+        """[B, T, H] what is known before each character of the poems.
 
         Args:
             ids: [B, T] the poems.
@@ -335,12 +336,21 @@ class Generator(nn.Module):
         context = self.context(conditions, noise).reshape(batch, num_chars, -1)
         inputs = torch.cat([self.embedding(before), self.embedding(above), context], dim=-1)
         hidden, cell = self._initial_state(noise)
-        states, _ = self.lstm(self.dropout(inputs).transpose(0, 1), (hidden[None], cell[None]))
-        states = states.transpose(0, 1).float()  # what the blocks add is summed in full precision, autocast or not
+        read, _ = self.lstm(self.dropout(inputs).transpose(0, 1), (hidden[None], cell[None]))
+        # What the blocks add is summed in full precision, autocast or not.
+        states: Tensor = read.transpose(0, 1).float()
         for block in self._blocks:
             states = block(states, block.place_bias(conditions.form))
+        return states
+
+    def narrowed(self, states: Tensor) -> Tensor:
+        """[..., E] of [..., H] states what the characters are compared with."""
         features: Tensor = self.dropout(_through(self.output, states))
         return features
+
+    def features(self, ids: Tensor, conditions: Conditions, noise: Tensor, word_dropout: float = 0.0) -> Tensor:
+        """[B, T, E] the `states`, narrowed."""
+        return self.narrowed(self.states(ids, conditions, noise, word_dropout))
 
     def logits(self, features: Tensor) -> Tensor:
         """[..., V] of the next character."""

@@ -15,7 +15,7 @@ SCRIPTS: tuple[Script, ...] = ("simplified", "traditional")
 
 MAX_THEME_LENGTH = 20
 MAX_CANDIDATES = 128
-DEFAULT_CANDIDATES = 32
+DEFAULT_CANDIDATES = 64
 MAX_SEED = 2**53 - 1  # every JSON reader and every Discord integer option holds it exactly
 # A seed is a poem's number below `FIRST_SEEDS`, and above it which variation of that poem; 0 is the poem itself.
 FIRST_SEEDS = 2**40

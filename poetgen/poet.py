@@ -2,7 +2,8 @@
 
 Knows no users, no Discord and no training. A request becomes N drafts, each drawn from a seed of its own; all drafts
 of all requests are written together, and of each request's candidates the best is chosen, by how likely the generator
-holds it and how real the discriminator. The seed shown is the chosen one's: given as `seed`, it is drawn alone.
+holds it, how real the discriminator, and how well readers are expected to think of it. The seed shown is the chosen
+one's: given as `seed`, it is drawn alone.
 """
 
 import math
@@ -44,9 +45,9 @@ from poetgen.vocabulary import UNKNOWN_ID
 _SCORE_ROWS = 128
 _CHANCE = random.SystemRandom()
 # In the choice among candidates, beside likelihood: what a unit of the discriminator's logit counts for, in nats per
-# character; the same of what of it is a voice's taste; and how much of how likely a poem is is laid to its characters'
-# being common.
-_LOGIT_WEIGHT, _TASTE_WEIGHT, _COMMONNESS_WEIGHT = 0.05, 0.8, 0.3
+# character; the same of what of it is a voice's taste; of a standard deviation of readers' marks; and how much of how
+# likely a poem is is laid to its characters' being common.
+_LOGIT_WEIGHT, _TASTE_WEIGHT, _MARK_WEIGHT, _COMMONNESS_WEIGHT = 0.05, 0.8, 1.5, 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ class Poet:
         self.model = model
         self._constraints = constraints_of(model)
         self._drafter = drafter_of(model, self._constraints)
+        self._value_head = None if model.value_head is None else _MARK_WEIGHT * model.value_head
 
     @classmethod
     def load(
@@ -208,7 +210,9 @@ class Poet:
         gains = _TASTE_WEIGHT * discriminator.taste * form.num_chars**0.5
         gains -= _COMMONNESS_WEIGHT * self._constraints.log_shares
         groups = [number for number, _ in asked]
-        drawn = sample(self.model.generator, self._constraints, drafts, groups=groups, gains=gains)
+        drawn = sample(
+            self.model.generator, self._constraints, drafts, groups=groups, gains=gains, value_head=self._value_head
+        )
         logits = discriminator.judge(drawn.ids, form, drawn.conditions.themes)
         worths = drawn.worths + _LOGIT_WEIGHT * logits
         columns = (drawn.rows, drawn.ids, logits, worths)

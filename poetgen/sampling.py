@@ -12,10 +12,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from poetgen import prosody, script
+from poetgen import packing, prosody, script
 from poetgen.dataset import PATTERN_IDS, RHYME_IDS
 from poetgen.generator import Conditions, Generator, pad_themes
-from poetgen.packing import MIN_ROWS
 from poetgen.phonology import RHYME_GROUPS, Phonology
 from poetgen.planner import Ids, Planner
 from poetgen.poem import Form
@@ -66,7 +65,8 @@ class Sample:
         ids: [B, T] the characters.
         log_probs: [B] mean log p of a character, nats, under the generator itself: no mask, no temperature.
         worths: [B] what the choice among candidates goes by, nats a character: the same with each line's last character
-            counted twice (there rhyme and tone leave least choice, and lines go wrong), and the gains.
+            counted twice (there rhyme and tone leave least choice, and lines go wrong), the gains, and what the value
+            head makes of the generator's states.
         conditions: What they were to be.
         noise: [B, Z].
         masks: [B, T, V] which characters were allowed where; only if asked for.
@@ -199,6 +199,7 @@ def sample(
     *,
     groups: Sequence[int] | None = None,
     gains: Tensor | None = None,
+    value_head: Tensor | None = None,
     keep_masks: bool = False,
 ) -> Sample:
     """Draw one poem for each draft, or for the better ones of each group.
@@ -207,9 +208,10 @@ def sample(
         generator: The model, in evaluation mode for inference.
         constraints: Made for its vocabulary.
         drafts: At most `MAX_ROWS`, all of one form.
-        groups: Which drafts compete, equal numbers for those that do. After each couplet the worse half of a
+        groups: Which drafts compete, equal numbers for those that do. After each line the worse half of a
             group is given up, down to eight: what begins badly is not chosen in the end, and need not be written.
         gains: [V] what each character counts for in that, beside its log p, nats.
+        value_head: [1, H] what the generator's state before each character counts for in that, nats.
         keep_masks: Return the masks, to train under them; not together with groups. Then people's line ends are not
             made likelier, for the generator shall learn from what it drew by itself.
     """
@@ -218,16 +220,16 @@ def sample(
         raise ValueError(f"sample needs 1 to {MAX_ROWS} drafts of one form")
     if groups is not None and keep_masks:
         raise ValueError("sample keeps masks of whole batches only")
-    drafts = [*drafts, *[drafts[-1]] * (MIN_ROWS - count)]
+    drafts = [*drafts, *[drafts[-1]] * (packing.MIN_ROWS - count)]
     device = generator.device
     form = drafts[0].form
     conditions = conditions_of_drafts(drafts, device)
     noise = torch.from_numpy(np.stack([draft.noise for draft in drafts])).float().to(device)
-    decoder = _Decoder(generator, constraints, conditions, noise, drafts, gains)
+    decoder = _Decoder(generator, constraints, conditions, noise, drafts, gains, value_head)
     masks = []
     rows = torch.arange(len(drafts), device=device)
     for line in range(form.num_lines):
-        if groups is not None and line and line % 2 == 0 and len(rows) > _LEAST_KEPT:
+        if groups is not None and line and len(rows) > _LEAST_KEPT:
             kept = _better_halves(decoder.worths, [groups[row] for row in rows.tolist()])
             decoder.keep(kept)
             rows, conditions, noise = rows[kept], conditions.take(kept), noise[kept]
@@ -285,6 +287,7 @@ class _Decoder:
         noise: Tensor,
         drafts: Sequence[Draft],
         gains: Tensor | None,
+        value_head: Tensor | None,
     ) -> None:
         form = conditions.form
         device = generator.device
@@ -299,7 +302,7 @@ class _Decoder:
         self._rhyme_biases = torch.zeros(constraints.rhymes.shape, device=device).masked_fill_(
             ~constraints.rhymes, -torch.inf
         )[conditions.rhymes]
-        self._gains = gains
+        self._gains, self._value_head = gains, value_head
         self._rhyming = self._is_rhyming(form, drafts).to(device)
         self._ends = torch.where(
             self._rhyming, _SETS_OF_TONES + conditions.rhymes[:, None], _either(self._codes[:, :, :, -1])
@@ -345,7 +348,8 @@ class _Decoder:
         inputs = torch.cat(
             [generator.embedding(before), generator.embedding(above), self._context[:, line, position]], dim=-1
         )
-        logits = generator.logits(generator.step(inputs, self._state))
+        known = generator.step(inputs, self._state)
+        logits = generator.logits(generator.narrowed(known))
         if position == 0:
             self._alive.fill_(True)
         codes = self._codes[:, line, :, position]
@@ -365,6 +369,8 @@ class _Decoder:
         self.worths += (1 + last) * log_probs
         if self._gains is not None:
             self.worths += self._gains[chosen]
+        if self._value_head is not None:
+            self.worths += packing.linear(known, self._value_head)[:, 0]
         alive = self._alive & self._constraints.tones[codes, chosen[:, None]]
         # A forced character may fit neither template; then the line goes on as if it had not been looked at.
         self._alive = torch.where(alive.any(dim=1, keepdim=True), alive, self._alive)

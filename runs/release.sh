@@ -31,7 +31,7 @@ else
 fi
 # shellcheck disable=SC2046
 $python -m poetgen adversarial --data "$work/data" --generator "$work/pretrain" --out "$work/adversarial" \
-    --minutes 34 $(resume "$work/adversarial") --promote
+    --minutes 34 --marks runs/marks.jsonl.xz $(resume "$work/adversarial") --promote
 
 name=$($python -m poetgen versions list | sed -n 's/^\* \([0-9a-f]*\) .*/\1/p')
 mkdir -p poetgen/release

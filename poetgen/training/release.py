@@ -1,7 +1,7 @@
 """From trained networks to a registered version, with the figures of its making. Knows no losses."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,17 +19,30 @@ from poetgen.poem import DEFAULT_LIFT, DEFAULT_TEMPERATURE, PoemRequest
 from poetgen.poet import Poet
 from poetgen.quantization import keep
 from poetgen.registry import Registry
+from poetgen.training.marks import MarkedPoem, learn
 from poetgen.training.pretrain import validation_nll
 
 
 def assemble(
-    dataset: Dataset, generator: Generator, discriminator: Discriminator, recipe: Mapping[str, object]
+    dataset: Dataset,
+    generator: Generator,
+    discriminator: Discriminator,
+    recipe: Mapping[str, object],
+    marked: Sequence[MarkedPoem] | None = None,
 ) -> Model:
-    """All parts of a version; `recipe` says how the networks were trained.
+    """All parts of a version.
 
     The generator's weights become what will be kept of them, so that what is measured is what is shipped.
+
+    Args:
+        dataset: What it was trained on.
+        generator: Trained.
+        discriminator: Trained.
+        recipe: How the networks were trained.
+        marked: Poems that readers rated, to choose candidates by; None if there are none.
     """
     keep(generator)
+    learned = learn(dataset, generator.eval(), marked) if marked else None
     return Model(
         dataset.vocabulary,
         dataset.phonology,
@@ -41,7 +54,8 @@ def assemble(
         shares_of(dataset.train),
         DEFAULT_TEMPERATURE,
         DEFAULT_LIFT,
-        recipe=recipe,
+        learned.value_head if learned else None,
+        recipe={**recipe, "marks": learned.figures} if learned else recipe,
     )
 
 

@@ -135,7 +135,7 @@ def test_the_less_likely_half_of_each_group_is_given_up(
     groups = [0] * 40 + [1] * 12
     whole = sample(generator, constraints, drafts)
     kept = sample(generator, constraints, drafts, groups=groups)
-    # 40 -> 20 -> 10 -> 8 and 12 -> 8 -> 8 -> 8
+    # 40 -> 20 -> 10 -> 8 and 12 -> 8, then as many to the end
     assert [sum(groups[row] == group for row in kept.rows.tolist()) for group in (0, 1)] == [8, 8]
     assert torch.equal(kept.ids, whole.ids[kept.rows])
     assert torch.equal(kept.log_probs, whole.log_probs[kept.rows])
