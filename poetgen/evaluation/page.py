@@ -9,7 +9,7 @@ import os
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from poetgen import files
 from poetgen.dataset import Dataset, load_dataset
@@ -45,6 +45,9 @@ _ASKED: tuple[tuple[str, tuple[str, ...], str], ...] = (
 )
 
 
+_Found: TypeAlias = Mapping[str, Mapping[str, Any]]  # by form
+
+
 def _value(found: Mapping[str, Any], keys: Sequence[str]) -> str:
     value: Any = found
     for key in keys:
@@ -56,13 +59,20 @@ def _value(found: Mapping[str, Any], keys: Sequence[str]) -> str:
     return f"{value:.3g}"
 
 
-def asked_for(by_form: Mapping[str, Mapping[str, Any]]) -> str:
-    """What is asked of the release beside what was measured, a column a form, in Markdown."""
+def asked_for(by_form: _Found, earlier: _Found) -> str:
+    """What is asked of the release beside what was measured, a column a form, in Markdown.
+
+    Args:
+        by_form: What `evaluate` found of the release.
+        earlier: What it found of another version, shown in brackets; of any forms.
+    """
     lines = [f"| figure | must | {' | '.join(by_form)} |", f"| --- | --- |{' --- |' * len(by_form)}"]
-    lines += [
-        f"| {name} | {must} | {' | '.join(_value(found, keys) for found in by_form.values())} |"
-        for name, keys, must in _ASKED
-    ]
+    for name, keys, must in _ASKED:
+        cells = []
+        for form, found in by_form.items():
+            before = _value(earlier.get(form, {}), keys)
+            cells.append(_value(found, keys) + (f" ({before})" if before else ""))
+        lines.append(f"| {name} | {must} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -87,6 +97,12 @@ def shuffled_poems(poet: Poet, dataset: Dataset, seed: int = 0) -> tuple[list[st
     return poems, key
 
 
+def _read(found: Path, version: str) -> dict[str, Any]:
+    """What `evaluate` found of a version, by form; only the forms that there are."""
+    files_of = {form: found / f"{version}-{form}.json" for form in FORMS}
+    return {form: json.loads(file.read_text(encoding="utf-8")) for form, file in files_of.items() if file.exists()}
+
+
 def write_page(versions: Sequence[str], data: Path, found: Path, out: Path) -> None:
     """Write `quality.md` and its pictures into `out`.
 
@@ -100,22 +116,15 @@ def write_page(versions: Sequence[str], data: Path, found: Path, out: Path) -> N
         OSError: A file is missing or cannot be written.
     """
     own, *others = versions
-    by_form = {
-        form: json.loads(file.read_text(encoding="utf-8"))
-        for form in FORMS
-        if (file := found / f"{own}-{form}.json").exists()
-    }
+    by_version = {version: _read(found, version) for version in versions}
+    by_form = by_version[own]
     if not by_form:
         raise FileNotFoundError(f"{found} holds no figures of {own}; make them: runs/quality.sh")
     images = out / "images"
     images.mkdir(parents=True, exist_ok=True)
     sections = []
     for form, figures in by_form.items():
-        curves = {own: figures["curve"]}
-        for other in others:
-            file = found / f"{other}-{form}.json"
-            if file.exists():
-                curves[other] = json.loads(file.read_text(encoding="utf-8"))["curve"]
+        curves = {version: of[form]["curve"] for version, of in by_version.items() if form in of}
         for name, figure in (
             ("fluency", plots.fluency(curves)),
             ("classifiers", plots.classifiers(figures["sources"])),
@@ -135,7 +144,8 @@ def write_page(versions: Sequence[str], data: Path, found: Path, out: Path) -> N
     text = _PAGE.format(
         version=own,
         measured=" ".join([own, *others]),
-        asked=asked_for(by_form),
+        asked=asked_for(by_form, by_version[others[0]] if others else {}),
+        beside=f" In brackets: `{others[0]}`." if others else "",
         sections="\n".join(sections),
         poems="\n".join(poems),
         key="; ".join(key),
@@ -153,8 +163,8 @@ beside people's poems and simple models. All of this page is made by
     poetgen referee --data DATA
     runs/quality.sh DATA {measured}
 
-and any part of it by `poetgen evaluate --version VERSION --form FORM --data DATA`. In brackets: bootstrap
-intervals of 95 %.
+and any part of it by `poetgen evaluate --version VERSION --form FORM --data DATA`. Further down, in brackets,
+bootstrap intervals of 95 %. Here, what is asked of it.{beside}
 
 {asked}
 
