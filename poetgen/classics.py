@@ -1,7 +1,7 @@
 """Whether a line stands in the corpus, answered from a fingerprint: the corpus itself is not shipped.
 
-Knows no poems and no torch. A Bloom filter (Bloom 1970): no line of the corpus is ever denied, and about one other
-line in a thousand is taken for one of its lines.
+Knows no poems and no torch. A Bloom filter (Bloom 1970): no line of the corpus is ever denied, and about three other
+lines in a thousand are taken for one of its lines.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-_BITS_PER_LINE = 14
+_BITS_PER_LINE = 12
 _HASHES = 10
 
 Bits = npt.NDArray[np.uint8]

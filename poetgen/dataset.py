@@ -115,6 +115,7 @@ def encode(
         poems: The poems.
         reports: What `prosody.check` found of each.
         excerpts: Of longer poems, in the four forms. Nothing is counted in them: they change no vocabulary and no plan.
+            Their lines are lines of the corpus as the others are.
         phonology: Learned from the same corpus.
         min_count: Characters rarer than this in the training poems are one unknown character.
         seed: Of the random start of the association vectors.
@@ -158,7 +159,7 @@ def encode(
         vocabulary,
         phonology,
         _planner(vectors, training),
-        Classics.of(line for item in poems for line in item.poem.lines),
+        Classics.of(line for poem in (*(item.poem for item in poems), *excerpts) for line in poem.lines),
         training,
         split(_by_form((item.poem for item in poems if item.validation), vocabulary)),
         split(_by_form(excerpts, vocabulary)),

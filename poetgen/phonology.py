@@ -174,11 +174,17 @@ class Phonology:
         return tuple(sorted(found, key=lambda reading: -reading.share))
 
     def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
-        """The counts, small enough to store beside a model (half precision keeps three digits)."""
+        """The counts, small enough to store beside a model (half precision keeps three digits).
+
+        A character rhymes with one or two groups of thirty, so of those counts only what is not zero is stored.
+        """
         limit = np.float32(60000)
+        places = np.stack(np.nonzero(self.rhyme_counts), axis=1)
+        counts = self.rhyme_counts[tuple(places.T)]
         return {
             "tone_counts": np.minimum(self.tone_counts, limit).astype(np.float16),
-            "rhyme_counts": np.minimum(self.rhyme_counts, limit).astype(np.float16),
+            "rhyme_places": places.astype(np.int16),
+            "rhyme_counts": np.minimum(counts, limit).astype(np.float16),
         }
 
     @classmethod
@@ -189,7 +195,14 @@ class Phonology:
             ValueError: The arrays do not fit the characters.
             KeyError: An array is missing.
         """
-        return cls(chars, arrays["tone_counts"].astype(np.float32), arrays["rhyme_counts"].astype(np.float32))
+        counts = arrays["rhyme_counts"].astype(np.float32)
+        if counts.ndim == 1:  # earlier versions hold all of them
+            stored, places = counts, arrays["rhyme_places"].astype(np.int64)
+            counts = np.zeros((len(chars), len(RHYME_GROUPS)), np.float32)
+            if places.shape != (len(stored), 2) or (places < 0).any() or (places >= counts.shape).any():
+                raise ValueError("the rhymes are not those of the characters")
+            counts[tuple(places.T)] = stored
+        return cls(chars, arrays["tone_counts"].astype(np.float32), counts)
 
 
 def _shares(counts: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -53,10 +53,12 @@ def load_phonology(folder: Path) -> Phonology:
     record = load_record(folder)
     try:
         with safe_open(folder / WEIGHTS_FILE, framework="numpy") as file:
-            names = ("tone_counts", "rhyme_counts")
-            return Phonology.from_arrays(
-                record["phonology"], {name: file.get_tensor(f"phonology.{name}") for name in names}
-            )
+            arrays = {
+                name.removeprefix("phonology."): file.get_tensor(name)
+                for name in file.keys()  # noqa: SIM118 (not a dict)
+                if name.startswith("phonology.")
+            }
+        return Phonology.from_arrays(record["phonology"], arrays)
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise CheckpointError(
             f"The version in {folder} is damaged ({error}). Register it again, or roll back."

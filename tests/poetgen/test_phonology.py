@@ -1,5 +1,8 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from poetgen.dataset import Dataset
 from poetgen.phonology import RHYME_SEEDS, Phonology, learn_phonology
@@ -54,6 +57,21 @@ def test_storing_keeps_every_reading(dataset: Dataset) -> None:
     for char in phonology.chars:
         assert again.sure_tones(char) == phonology.sure_tones(char)
         assert again.sure_rhymes(char) == phonology.sure_rhymes(char)
+
+
+def test_rhymes_are_stored_by_place_and_earlier_versions_are_read(dataset: Dataset, tmp_path: Path) -> None:
+    phonology = dataset.phonology
+    save_file(phonology.arrays(), tmp_path / "arrays")  # as a version stores them
+    stored = load_file(tmp_path / "arrays")
+    assert stored["rhyme_counts"].shape == ((phonology.rhyme_counts > 0).sum(),)
+    again = Phonology.from_arrays(phonology.chars, stored)
+    assert np.array_equal(again.rhyme_counts, phonology.rhyme_counts.astype(np.float16))
+    whole = {"tone_counts": stored["tone_counts"], "rhyme_counts": phonology.rhyme_counts.astype(np.float16)}
+    assert np.array_equal(Phonology.from_arrays(phonology.chars, whole).rhyme_counts, again.rhyme_counts)
+    for place in ([[-1, 0]], [[0, 30]], [[len(phonology.chars), 0]], [[0, 0], [1, 1]]):
+        bad = {**stored, "rhyme_counts": np.ones(1, np.float16), "rhyme_places": np.array(place, np.int16)}
+        with pytest.raises(ValueError, match="not those of the characters"):
+            Phonology.from_arrays(phonology.chars, bad)
 
 
 def test_counts_that_do_not_fit_are_refused() -> None:

@@ -217,6 +217,8 @@ def test_excerpts_of_longer_poems_have_no_pattern_and_count_as_learned(dataset: 
         "wujue": 20, "qijue": 0, "wulv": 20, "qilv": 0,
     }  # fmt: skip
     assert not any(data.patterns.any() or data.rhymes.any() for data in dataset.excerpts.values())
+    lines = [dataset.vocabulary.decode(line) for line in dataset.excerpts["wujue"].ids.reshape(-1, 5)]
+    assert all(map(dataset.classics.hold, lines)), "what is copied from them is copied from the corpus"
     learned = len(dataset.learned_lines(5))
     assert learned == 4 * len(dataset.train["wujue"]) + 8 * len(dataset.train["wulv"]) + 20 * 4 + 20 * 8
 
