@@ -309,6 +309,8 @@ def _adversarial(options: argparse.Namespace) -> int:
     )
     recipes = {"pretrain": recipe, "adversarial": run.state()}
     registry = _registry()
+    if marked:
+        print("Learning from the marks ...", file=sys.stderr)
     model = release.assemble(dataset, generator.cpu(), discriminator.cpu(), recipes, marked)
     print("Measuring ...", file=sys.stderr)
     name = release.register(release.with_figures(model, dataset, options.measured_poems), registry)

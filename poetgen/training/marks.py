@@ -20,12 +20,12 @@ import torch
 from torch import Tensor
 
 from poetgen import script
-from poetgen.dataset import PATTERN_IDS, RHYME_IDS, Dataset
+from poetgen.dataset import PATTERN_IDS, RHYME_IDS
 from poetgen.errors import TrainingError
 from poetgen.generator import Conditions, Generator, pad_themes
 from poetgen.likelihood import sequence_nll
 from poetgen.poem import FORMS, Form
-from poetgen.vocabulary import Vocabulary
+from poetgen.vocabulary import PAD_ID, Vocabulary
 
 LEAST_POEMS = 50
 _MARKS = ("fluency", "coherence", "chance")
@@ -88,8 +88,9 @@ def _parse(row: Any) -> MarkedPoem:
     lines, plan = tuple(row["lines"]), tuple(row["plan"])
     if tuple(map(len, lines)) != form.line_lengths or len(plan) != form.num_lines:
         raise ValueError(f"lines that do not make {form.name}")
-    if not all(map(script.is_hanzi, lines)) or not all(0 < len(keyword) <= 2 for keyword in plan):
-        raise ValueError("lines or plans that are none")
+    said = [*lines, *plan, *([row["theme"]] if row["theme"] else [])]
+    if not all(map(script.is_hanzi, said)) or not all(len(keyword) <= 2 for keyword in plan):
+        raise ValueError("a line, a plan or a theme that is none")
     if row["pattern"] not in PATTERN_IDS or row["rhyme"] not in RHYME_IDS:
         raise ValueError("a pattern or rhyme that is none")
     fluency, coherence, chance = (float(row[name]) for name in _MARKS)
@@ -113,14 +114,19 @@ class Learned:
     figures: dict[str, float]
 
 
-def learn(dataset: Dataset, generator: Generator, marked: Sequence[MarkedPoem]) -> Learned:
+def learn(vocabulary: Vocabulary, generator: Generator, marked: Sequence[MarkedPoem]) -> Learned:
     """The value head of a generator that predicts readers' marks best, by ridge regression.
 
     Each sitting's marks are centred and scaled; each form has a constant of its own. How likely the generator finds the
     poem is told beside its states, so that the head says what likelihood does not, and left out of what is returned.
+
+    Raises:
+        TrainingError: Hardly one of the poems is in characters of the vocabulary.
     """
-    poems = [poem for poem in marked if all(char in dataset.vocabulary for line in poem.lines for char in line)]
-    inputs, wanted = _inputs(dataset.vocabulary, generator, poems), _wanted(poems)
+    poems = [poem for poem in marked if all(char in vocabulary for line in poem.lines for char in line)]
+    if len(poems) < LEAST_POEMS:
+        raise TrainingError("The marks are of poems in other characters than this corpus has. Leave out --marks.")
+    inputs, wanted = _inputs(vocabulary, generator, poems), _wanted(poems)
     for form in FORMS.values():
         own = np.array([poem.form == form for poem in poems])
         if own.any():
@@ -182,7 +188,7 @@ def _inputs(vocabulary: Vocabulary, generator: Generator, poems: Sequence[Marked
 
 def _conditions(vocabulary: Vocabulary, poems: Sequence[MarkedPoem]) -> Conditions:
     # A keyword of one character is written as that character and nothing, as a plan has it.
-    plans = [[[*vocabulary.encode(keyword), 0][:2] for keyword in poem.plan] for poem in poems]
+    plans = [[[*vocabulary.encode(keyword), PAD_ID][:2] for keyword in poem.plan] for poem in poems]
     return Conditions(
         poems[0].form,
         pad_themes([vocabulary.encode(poem.theme) for poem in poems]),

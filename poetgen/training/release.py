@@ -42,7 +42,7 @@ def assemble(
         marked: Poems that readers rated, to choose candidates by; None if there are none.
     """
     keep(generator)
-    learned = learn(dataset, generator.eval(), marked) if marked else None
+    learned = learn(dataset.vocabulary, generator.eval(), marked) if marked else None
     return Model(
         dataset.vocabulary,
         dataset.phonology,

@@ -18,6 +18,7 @@ from poetgen.poet import Poet
 from poetgen.sampling import sample
 from poetgen.training.marks import LEAST_POEMS, MarkedPoem, _inputs, learn, read_marks
 from poetgen.training.release import assemble
+from poetgen.vocabulary import Vocabulary
 
 SHIPPED = Path(__file__).parents[2] / "runs" / "marks.jsonl.xz"
 
@@ -79,6 +80,7 @@ def test_what_is_no_file_of_marks_is_refused_in_a_sentence(tmp_path: Path, marke
         read_marks(tmp_path / "plain")
     bad: dict[str, object] = {
         "form": "sonnet", "lines": ["短"], "plan": [], "pattern": "none", "rhyme": "?", "fluency": 9, "chance": 101,
+        "theme": "sea",
     }  # fmt: skip
     for name, value in bad.items():
         with pytest.raises(TrainingError, match="no file of marks"):
@@ -87,24 +89,28 @@ def test_what_is_no_file_of_marks_is_refused_in_a_sentence(tmp_path: Path, marke
         read_marks(write(tmp_path / "few.xz", good[1:]))
 
 
-def test_what_readers_like_is_learned(poet: Poet, dataset: Dataset, marked: list[MarkedPoem]) -> None:
+def test_what_readers_like_is_learned(poet: Poet, marked: list[MarkedPoem]) -> None:
     source = torch.Generator().manual_seed(5)
     head = torch.randn(1, poet.model.generator.config.hidden_dim, generator=source)
-    learned = learn(dataset, poet.model.generator, liked(poet, marked, head))
+    learned = learn(poet.model.vocabulary, poet.model.generator, liked(poet, marked, head))
     assert learned.figures["poems"] == len(marked)
     assert learned.figures["sittings"] == 6
     assert learned.figures["correlation"] > 0.5
-    assert abs(learn(dataset, poet.model.generator, marked).figures["correlation"]) < 0.15, "nothing of chance"
+    with pytest.raises(TrainingError, match="other characters"):
+        learn(Vocabulary("一二三"), poet.model.generator, marked)
+    assert abs(learn(poet.model.vocabulary, poet.model.generator, marked).figures["correlation"]) < 0.15, (
+        "nothing of chance"
+    )
 
 
-def test_a_strict_reader_says_the_same_as_a_mild_one(poet: Poet, dataset: Dataset, marked: list[MarkedPoem]) -> None:
+def test_a_strict_reader_says_the_same_as_a_mild_one(poet: Poet, marked: list[MarkedPoem]) -> None:
     source = torch.Generator().manual_seed(6)
     poems = liked(poet, marked, torch.randn(1, poet.model.generator.config.hidden_dim, generator=source))
     strict = [
         replace(poem, marks=(poem.marks[0] / 2, poem.marks[1] / 2, poem.marks[2] / 2)) if poem.sitting == 1 else poem
         for poem in poems
     ]
-    one, other = (learn(dataset, poet.model.generator, some).value_head for some in (poems, strict))
+    one, other = (learn(poet.model.vocabulary, poet.model.generator, some).value_head for some in (poems, strict))
     assert torch.nn.functional.cosine_similarity(one, other).item() > 0.98
 
 
