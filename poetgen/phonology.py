@@ -196,7 +196,7 @@ class Phonology:
             KeyError: An array is missing.
         """
         counts = arrays["rhyme_counts"].astype(np.float32)
-        if counts.ndim == 1:  # earlier versions hold all of them
+        if counts.ndim == 1:  # of earlier versions it is the whole table
             stored, places = counts, arrays["rhyme_places"].astype(np.int64)
             counts = np.zeros((len(chars), len(RHYME_GROUPS)), np.float32)
             if places.shape != (len(stored), 2) or (places < 0).any() or (places >= counts.shape).any():

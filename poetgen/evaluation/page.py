@@ -145,7 +145,7 @@ def write_page(versions: Sequence[str], data: Path, found: Path, out: Path) -> N
         version=own,
         measured=" ".join([own, *others]),
         asked=asked_for(by_form, by_version[others[0]] if others else {}),
-        beside=f" In brackets: `{others[0]}`." if others else "",
+        beside=f", in brackets the same of `{others[0]}`" if others else "",
         sections="\n".join(sections),
         poems="\n".join(poems),
         key="; ".join(key),
@@ -163,8 +163,8 @@ beside people's poems and simple models. All of this page is made by
     poetgen referee --data DATA
     runs/quality.sh DATA {measured}
 
-and any part of it by `poetgen evaluate --version VERSION --form FORM --data DATA`. Further down, in brackets,
-bootstrap intervals of 95 %. Here, what is asked of it.{beside}
+and any part of it by `poetgen evaluate --version VERSION --form FORM --data DATA`. First what is asked of
+it{beside}; further down, in brackets, bootstrap intervals of 95 %.
 
 {asked}
 
