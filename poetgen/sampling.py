@@ -182,12 +182,40 @@ def template_codes(form: Form, patterns: Sequence[str]) -> Tensor:
 
 def conditions_of_drafts(drafts: Sequence[Draft], device: torch.device) -> Conditions:
     """The conditions of drafts that share one form."""
-    return Conditions(
+    return named_conditions(
         drafts[0].form,
-        pad_themes([draft.theme for draft in drafts], device),
-        torch.from_numpy(np.stack([draft.plan for draft in drafts])).long().to(device),
-        torch.tensor([PATTERN_IDS[draft.pattern] for draft in drafts], device=device),
-        torch.tensor([RHYME_IDS[draft.rhyme] for draft in drafts], device=device),
+        [draft.theme for draft in drafts],
+        [draft.plan.tolist() for draft in drafts],
+        [draft.pattern for draft in drafts],
+        [draft.rhyme for draft in drafts],
+        device,
+    )
+
+
+def named_conditions(
+    form: Form,
+    themes: Sequence[Sequence[int]],
+    plans: Sequence[Sequence[Sequence[int]]],
+    patterns: Sequence[str],
+    rhymes: Sequence[str],
+    device: torch.device | str = "cpu",
+) -> Conditions:
+    """The conditions of B poems of one form, said as drafts say them.
+
+    Args:
+        form: Of L lines.
+        themes: B of them, ids of any number of characters.
+        plans: [B, L, 2] ids of a keyword for each line.
+        patterns: B names of tonal patterns.
+        rhymes: B names of rhyme groups.
+        device: Where the tensors go.
+    """
+    return Conditions(
+        form,
+        pad_themes(themes, device),
+        torch.tensor(plans, dtype=torch.long, device=device),
+        torch.tensor([PATTERN_IDS[pattern] for pattern in patterns], device=device),
+        torch.tensor([RHYME_IDS[rhyme] for rhyme in rhymes], device=device),
     )
 
 

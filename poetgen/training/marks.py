@@ -22,9 +22,10 @@ from torch import Tensor
 from poetgen import script
 from poetgen.dataset import PATTERN_IDS, RHYME_IDS
 from poetgen.errors import TrainingError
-from poetgen.generator import Conditions, Generator, pad_themes
+from poetgen.generator import Conditions, Generator
 from poetgen.likelihood import sequence_nll
 from poetgen.poem import FORMS, Form
+from poetgen.sampling import named_conditions
 from poetgen.vocabulary import PAD_ID, Vocabulary
 
 LEAST_POEMS = 50
@@ -189,10 +190,10 @@ def _inputs(vocabulary: Vocabulary, generator: Generator, poems: Sequence[Marked
 def _conditions(vocabulary: Vocabulary, poems: Sequence[MarkedPoem]) -> Conditions:
     # A keyword of one character is written as that character and nothing, as a plan has it.
     plans = [[[*vocabulary.encode(keyword), PAD_ID][:2] for keyword in poem.plan] for poem in poems]
-    return Conditions(
+    return named_conditions(
         poems[0].form,
-        pad_themes([vocabulary.encode(poem.theme) for poem in poems]),
-        torch.tensor(plans),
-        torch.tensor([PATTERN_IDS[poem.pattern] for poem in poems]),
-        torch.tensor([RHYME_IDS[poem.rhyme] for poem in poems]),
+        [vocabulary.encode(poem.theme) for poem in poems],
+        plans,
+        [poem.pattern for poem in poems],
+        [poem.rhyme for poem in poems],
     )
