@@ -31,6 +31,7 @@ from poetgen.metrics import interval
 from poetgen.poem import FORMS, Composition, PoemRequest
 from poetgen.poet import Poet
 from poetgen.registry import Registry
+from poetgen.seeds import FIRST_SEEDS
 from poetgen.training.finetune import FinetuneConfig, StandIns, finetune
 from poetgen.training.ratings import read_ratings
 
@@ -90,7 +91,7 @@ class Bench:
         self._asked = [PoemRequest(rng.choice(forms), rng.choice(common_themes())) for _ in range(_SERVED)]
         compared = [(rng.choice(forms), rng.choice(common_themes())) for _ in range(_COMPARED)]
         self._compared = [PoemRequest(form, theme) for form, theme in compared]
-        self._drawn = [PoemRequest(form, theme, seed=rng.randrange(2**40)) for form, theme in compared]
+        self._drawn = [PoemRequest(form, theme, seed=rng.randrange(FIRST_SEEDS)) for form, theme in compared]
         base = Poet(self.name, self.model)
         self.served = self.serve(base, _SERVED, seed=1)
         self._before = self._texts(base)

@@ -29,6 +29,7 @@ from poetgen.planner import Planner
 from poetgen.quantization import packed, unpacked
 from poetgen.record import FORMAT, JSON_FILE, VOICE_KEYS, WEIGHTS_FILE, load_record, version_name
 from poetgen.tails import Tails
+from poetgen.value import ValueHead
 from poetgen.vocabulary import Vocabulary
 
 
@@ -40,7 +41,7 @@ class Model:
         shares: How common each pattern and rhyme group is, as `drafting` wants it.
         temperature: The default for writing.
         lift: How much the decoder lifts rare characters, as `sampling.Constraints` wants it.
-        value_head: [1, H] what readers make of the generator's states (see `training.marks`); None if none were asked.
+        value_head: What readers are expected to make of its poems (see `training.marks`); None if none were asked.
         base: What a voice changes, and shares all the rest with; None for a whole version.
     """
 
@@ -54,7 +55,7 @@ class Model:
     shares: Shares
     temperature: float = 1.0
     lift: float = 0.0
-    value_head: Tensor | None = None
+    value_head: ValueHead | None = None
     base: "Model | None" = None
     parent: str | None = None
     figures: Mapping[str, object] = field(default_factory=dict)
@@ -68,8 +69,9 @@ def save_model(model: Model, folder: Path) -> str:
         CheckpointError: It cannot be written, on a full disk say.
     """
     tensors: dict[str, Tensor] = {}
-    for prefix, module in (("generator", model.generator), ("discriminator", model.discriminator)):
-        for name, value in module.state_dict().items():
+    networks = {"generator": model.generator, "discriminator": model.discriminator, "value_head": model.value_head}
+    for prefix, network in networks.items():
+        for name, value in network.state_dict().items() if network else ():
             tensors |= packed(f"{prefix}.{name}", value.detach().cpu().float())
     arrays: dict[str, npt.NDArray[Any]] = {
         f"phonology.{name}": array for name, array in model.phonology.arrays().items()
@@ -77,8 +79,6 @@ def save_model(model: Model, folder: Path) -> str:
     arrays |= {f"planner.{name}": array for name, array in dataset.planner_arrays(model.planner).items()}
     arrays |= {"classics.bits": model.classics.bits, "tails": model.tails.ids.astype(np.int16)}
     tensors |= {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
-    if model.value_head is not None:
-        tensors["value_head"] = model.value_head
     return write_version(
         folder,
         tensors,
@@ -145,7 +145,7 @@ def load_model(folder: Path) -> tuple[str, Model]:
             record["shares"],
             float(record["temperature"]),
             float(record.get("lift", 0)),  # versions of the first editions have none
-            tensors.get("value_head"),
+            _value_head(tensors, generator.config),
             parent=record["parent"],
             figures=record["figures"],
             recipe=record["recipe"],
@@ -155,6 +155,21 @@ def load_model(folder: Path) -> tuple[str, Model]:
             f"The version in {folder} is damaged ({error}). Register it again, or roll back."
         ) from None
     return str(record["version"]), model
+
+
+def _value_head(tensors: Mapping[str, Tensor], config: GeneratorConfig) -> ValueHead | None:
+    """The value head among the tensors of a version, if it has one."""
+    own = unpacked(_under("value_head", tensors))
+    linear = tensors.get("value_head")  # versions of the ninth release's time have [1, H] of the states alone
+    if not own and linear is None:
+        return None
+    head = ValueHead(config.hidden_dim, config.embedding_dim, len(own["hidden.bias"]) if own else 1)
+    if linear is not None:
+        own = {name: torch.zeros_like(weights) for name, weights in head.state_dict().items()}
+        own["direct.weight"][:, : config.hidden_dim] = linear
+        own["direct.weight"][:, -2:] = 2 / 3  # likelihood counted beside it, then
+    head.load_state_dict(own)
+    return head.eval()
 
 
 def load_tensors(folder: Path, sha256: str) -> dict[str, Tensor]:

@@ -1,9 +1,9 @@
 """A request and a seed -> a draft: everything about a poem that is decided before its first character.
 
-Knows no networks. What a seed holds below `FIRST_SEEDS` decides in a fixed order (noise, pattern, rhyme, plan,
-characters) that must not change, or no replay of an earlier poem would be true any more. Where there are outlines, the
-plan's first number finds one, and those of pattern and rhyme wait for the requests that none fits. What a seed holds
-above says which variation of that poem is meant: the same draft with other noise near its own.
+Knows no networks. What is drawn from a seed is drawn in a fixed order (pattern, rhyme, plan; noise, characters) that
+must not change, or no replay of an earlier poem would be true any more. Where there are outlines, the plan's first
+number finds one, and those of pattern and rhyme wait for the requests that none fits. A variation of a poem is the same
+draft with other noise near its own.
 """
 
 import math
@@ -18,8 +18,9 @@ from poetgen import prosody
 from poetgen.dataset import PATTERN_IDS, RHYME_IDS
 from poetgen.phonology import Phonology
 from poetgen.planner import Ids, Outlines, Planner
-from poetgen.poem import FIRST_SEEDS, PoemRequest
+from poetgen.poem import PoemRequest
 from poetgen.sampling import Draft
+from poetgen.seeds import WAYS, Seed
 from poetgen.vocabulary import Vocabulary
 
 # How common each pattern and rhyme group is among regulated poems: form -> "patterns" or "rhymes" -> name -> share.
@@ -59,26 +60,22 @@ class Drafter:
         """A draft for each pair of request (in traditional characters of the vocabulary, all of one form) and seed."""
         form = requests[0].form
         themes = [self.vocabulary.encode(request.theme) for request in requests]
-        sources = [np.random.default_rng(seed % FIRST_SEEDS) for seed in seeds]
-        noises = [
-            _varied(rng.standard_normal(self.noise_dim), seed).astype(np.float32)
-            for rng, seed in zip(sources, seeds, strict=True)
-        ]
-        choices = [rng.random(2).tolist() for rng in sources]
-        plan_uniforms = [rng.random(form.num_lines) for rng in sources]
-        uniforms = [rng.random(form.num_chars) for rng in sources]
-        found = self._outlines(requests, [draws[0] for draws in plan_uniforms])
+        told = [Seed.of(seed) for seed in seeds]
+        choices = {seed.outline: np.random.default_rng(seed.outline).random(2 + form.num_lines) for seed in told}
+        found = self._outlines(requests, [choices[seed.outline][2] for seed in told])
         without = [row for row, outline in enumerate(found) if outline is None]
         if without:
             plans = self.planner.draw(
-                [themes[row] for row in without], np.stack([plan_uniforms[row] for row in without])
+                [themes[row] for row in without], np.stack([choices[told[row].outline][2:] for row in without])
             )
             for row, plan in zip(without, plans, strict=True):
-                found[row] = (plan, *self._pattern_and_rhyme(requests[row], choices[row]))
+                found[row] = (plan, *self._pattern_and_rhyme(requests[row], choices[told[row].outline]))
         drafts = []
-        for row, (request, outline) in enumerate(zip(requests, found, strict=True)):
+        for row, (request, outline, seed) in enumerate(zip(requests, found, told, strict=True)):
             assert outline is not None
             plan, pattern, rhyme = outline
+            rng = np.random.default_rng([seed.outline, 1 + seed.start])
+            noise = _varied(rng.standard_normal(self.noise_dim), seed).astype(np.float32)
             drafts.append(
                 Draft(
                     form,
@@ -86,8 +83,10 @@ class Drafter:
                     plan,
                     pattern,
                     rhyme,
-                    noises[row],
-                    uniforms[row],
+                    noise,
+                    rng.random((WAYS, form.num_chars)),
+                    (0, *seed.ways[: form.num_lines - 1]),
+                    request.seed is None and request.vary is None,
                     self._forced(request),
                     self.temperature if request.temperature is None else request.temperature,
                 )
@@ -124,7 +123,7 @@ class Drafter:
         fitting: npt.NDArray[np.bool_] = open_ones[of.patterns, of.rhymes]
         return fitting
 
-    def _pattern_and_rhyme(self, request: PoemRequest, choices: Sequence[float]) -> tuple[str, str]:
+    def _pattern_and_rhyme(self, request: PoemRequest, choices: npt.NDArray[np.float64]) -> tuple[str, str]:
         """Each as common as among people's poems; two numbers in [0, 1) choose them."""
         shares = self.shares[request.form.name]
         pattern = _weighted(shares["patterns"], self._patterns(request), choices[0])
@@ -158,11 +157,11 @@ class Drafter:
         return self.rhymes
 
 
-def _varied(noise: npt.NDArray[np.float64], seed: int) -> npt.NDArray[np.float64]:
+def _varied(noise: npt.NDArray[np.float64], seed: Seed) -> npt.NDArray[np.float64]:
     """The noise of a seed's poem, or of a variation: on the arc from it to other noise, so that its length is kept."""
-    if seed < FIRST_SEEDS:
+    if not seed.variation:
         return noise
-    other = np.random.default_rng([seed % FIRST_SEEDS, seed // FIRST_SEEDS]).standard_normal(len(noise))
+    other = np.random.default_rng([seed.outline, 1 + seed.start, seed.variation]).standard_normal(len(noise))
     return math.cos(_VARIATION_ANGLE) * noise + math.sin(_VARIATION_ANGLE) * other
 
 

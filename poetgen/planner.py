@@ -186,9 +186,12 @@ class Planner:
     # surprise. At 18 a poem's theme is guessed as often as people's is (docs/experiments.md).
     focus = 18.0
     # The same for outlines, whose keywords no cosine need hold together: so much, and so much more for each line, for
-    # the more lines, the further they wander. At 18 in all, half of the themes are guessed.
-    outline_focus = 22.0
+    # the more lines, the further they wander. So much that few others come than those nearest (docs/experiments.md).
+    outline_focus = 80.0
     outline_focus_per_line = 3.0
+    # The nearest so many to a theme (one in a hundred at most) are equally likely; else one or two outlines would take
+    # most of a theme's poems.
+    num_nearest = 40
 
     def __init__(
         self,
@@ -241,12 +244,22 @@ class Planner:
         In double precision and for one theme at a time, so that a replay does not hang on a batch.
         """
         plans = self.outlines[form].plans
-        known = [number for number in theme if number > UNKNOWN_ID]
-        wanted = self._units[known].sum(axis=0)
-        likeness = self._keyword_units @ (wanted / max(float(np.linalg.norm(wanted)), 1e-6))
+        likeness = self._keyword_units @ self._direction(theme)
         near = likeness[plans.T].sum(axis=0) / self._lengths[form]
+        level = min(self.num_nearest, -(-len(near) // 100))
+        near = np.minimum(near, np.partition(near, -level)[-level])
         focus = self.outline_focus + self.outline_focus_per_line * plans.shape[1]
         return _chances(focus * near + self._gains[plans.T].sum(axis=0))
+
+    def likeness(self, theme: Sequence[int]) -> npt.NDArray[np.float64]:
+        """[V] cosine of each character with a theme (ids of its characters; all 0 if it is empty)."""
+        cosines: npt.NDArray[np.float64] = self._units @ self._direction(theme)
+        return cosines
+
+    def _direction(self, theme: Sequence[int]) -> npt.NDArray[np.float64]:
+        wanted = self._units[[number for number in theme if number > UNKNOWN_ID]].sum(axis=0)
+        direction: npt.NDArray[np.float64] = wanted / max(float(np.linalg.norm(wanted)), 1e-6)
+        return direction
 
     def draw(self, themes: Sequence[Sequence[int]], uniforms: npt.NDArray[np.float64]) -> Ids:
         """[B, L, 2] a keyword for each line of each poem, none twice in a poem.

@@ -16,15 +16,11 @@ SCRIPTS: tuple[Script, ...] = ("simplified", "traditional")
 MAX_THEME_LENGTH = 20
 MAX_CANDIDATES = 128
 DEFAULT_CANDIDATES = 64
-MAX_SEED = 2**53 - 1  # every JSON reader and every Discord integer option holds it exactly
-# A seed is a poem's number below `FIRST_SEEDS`, and above it which variation of that poem; 0 is the poem itself.
-FIRST_SEEDS = 2**40
-MAX_VARIATION = MAX_SEED // FIRST_SEEDS
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.1, 2.0
 # Of a new version. Cool, for what theme, outline and z decide needs no chance any more; and rare characters lifted by
 # more than coolness takes from them, which readers do not mind, while they do mind warmth (docs/experiments.md).
-DEFAULT_TEMPERATURE = 0.45
-DEFAULT_LIFT = 1.5
+DEFAULT_TEMPERATURE = 0.5
+DEFAULT_LIFT = 1.2
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,13 +25,10 @@ from poetgen.errors import RequestError
 from poetgen.generator import Conditions
 from poetgen.likelihood import IMPORTANCE_SAMPLES, poem_nll
 from poetgen.poem import (
-    FIRST_SEEDS,
     FORMS,
     MAX_CANDIDATES,
-    MAX_SEED,
     MAX_TEMPERATURE,
     MAX_THEME_LENGTH,
-    MAX_VARIATION,
     MIN_TEMPERATURE,
     Composition,
     Form,
@@ -40,14 +37,17 @@ from poetgen.poem import (
 )
 from poetgen.registry import Registry
 from poetgen.sampling import MAX_ROWS, MIN_RHYME_CHARS, Constraints, Draft, sample
+from poetgen.seeds import MAX_SEED, MAX_VARIATION, OUTLINES, STARTS, Seed
 from poetgen.vocabulary import UNKNOWN_ID
 
 _SCORE_ROWS = 128
+# So many candidates share an outline. If each had its own, the few outlines nearest to a theme would be among them
+# every time, and one of those would win.
+_SHARING = 4
 _CHANCE = random.SystemRandom()
-# In the choice among candidates, beside likelihood: what a unit of the discriminator's logit counts for, in nats per
-# character; the same of what of it is a voice's taste; of a standard deviation of readers' marks; and how much of how
-# likely a poem is is laid to its characters' being common.
-_LOGIT_WEIGHT, _TASTE_WEIGHT, _MARK_WEIGHT, _COMMONNESS_WEIGHT = 0.05, 0.8, 1.5, 0.3
+# In the choice among candidates: what a unit of the discriminator's logit counts for, and of what of it is a voice's
+# taste; a character's being e times as rare; and its cosine with the theme.
+_LOGIT_WEIGHT, _TASTE_WEIGHT, _RARENESS_WEIGHT, _THEME_WEIGHT = 0.05, 0.8, 0.15, 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,6 @@ class Poet:
         self.model = model
         self._constraints = constraints_of(model)
         self._drafter = drafter_of(model, self._constraints)
-        self._value_head = None if model.value_head is None else _MARK_WEIGHT * model.value_head
 
     @classmethod
     def load(
@@ -184,14 +183,9 @@ class Poet:
                 if progress:
                     progress(len(chunk))
         return [
-            self._composition(request, self._best(written[number], request.form))
+            self._composition(request, max(written[number], key=lambda one: one.worth))
             for number, request in enumerate(requests)
         ]
-
-    def _best(self, written: Sequence[_Written], form: Form) -> _Written:
-        """The worthiest of those candidates that have fewest lines of the corpus."""
-        holds = self.model.classics.hold
-        return min(written, key=lambda one: (sum(map(holds, self._lines(one.ids, form))), -one.worth))
 
     def _lines(self, ids: Sequence[int], form: Form) -> tuple[str, ...]:
         text, length = self.model.vocabulary.decode(ids), form.line_lengths[0]
@@ -206,19 +200,29 @@ class Poet:
             asked: (number of the request, seed) of each.
         """
         form, discriminator = drafts[0].form, self.model.discriminator
-        # A character's share in a poem's taste, times T, is its share in T characters' mean.
-        gains = _TASTE_WEIGHT * discriminator.taste * form.num_chars**0.5
-        gains -= _COMMONNESS_WEIGHT * self._constraints.log_shares
+        # A character's share in a poem's taste, times T, is its share in T characters' mean; and the longer poems are,
+        # the more alike they are in the mean.
+        scale = form.num_chars**0.5
+        gains = _TASTE_WEIGHT * scale * discriminator.taste - _RARENESS_WEIGHT * self._constraints.log_shares
+        # Of outlines that are all near to the theme, those whose poems keep to it.
+        near = {tuple(draft.theme): self.model.planner.likeness(draft.theme) for draft in drafts}
+        likeness = torch.from_numpy(np.stack([near[tuple(draft.theme)] for draft in drafts])).float()
         groups = [number for number, _ in asked]
         drawn = sample(
-            self.model.generator, self._constraints, drafts, groups=groups, gains=gains, value_head=self._value_head
+            self.model.generator,
+            self._constraints,
+            drafts,
+            groups=groups,
+            gains=gains + _THEME_WEIGHT * scale * likeness,
+            value_head=self.model.value_head,
+            is_copied=lambda ids: self.model.classics.hold(self.model.vocabulary.decode(ids)),
         )
         logits = discriminator.judge(drawn.ids, form, drawn.conditions.themes)
         worths = drawn.worths + _LOGIT_WEIGHT * logits
-        columns = (drawn.rows, drawn.ids, logits, worths)
+        columns = (drawn.rows, drawn.ways, drawn.ids, logits, worths)
         return [
-            (asked[row][0], _Written(asked[row][1], drafts[row], ids, realness, worth))
-            for row, ids, realness, worth in zip(*(column.tolist() for column in columns), strict=True)
+            (asked[row][0], _Written(_went(asked[row][1], ways), drafts[row], ids, realness, worth))
+            for row, ways, ids, realness, worth in zip(*(column.tolist() for column in columns), strict=True)
         ]
 
     def score(
@@ -292,11 +296,20 @@ def _seeds(request: PoemRequest, source: random.Random) -> list[int]:
     if request.seed is not None:
         return [request.seed]
     if request.vary is not None:
-        first = request.vary % FIRST_SEEDS
-        own = request.vary // FIRST_SEEDS
-        others = [number for number in range(1, MAX_VARIATION + 1) if number != own]
-        return [first + number * FIRST_SEEDS for number in source.sample(others, request.candidates)]
-    return [source.randrange(FIRST_SEEDS) for _ in range(request.candidates)]
+        seed = Seed.of(request.vary)
+        others = [number for number in range(1, MAX_VARIATION + 1) if number != seed.variation]
+        return [replace(seed, variation=number).number for number in source.sample(others, request.candidates)]
+    seeds = []
+    for start in range(0, request.candidates, _SHARING):
+        outline = source.randrange(OUTLINES)
+        size = min(_SHARING, request.candidates - start)
+        seeds += [Seed(outline, number).number for number in source.sample(range(STARTS), size)]
+    return seeds
+
+
+def _went(number: int, ways: Sequence[int]) -> int:
+    """The seed of a candidate that went on in these ways (one for each line)."""
+    return replace(Seed.of(number), ways=tuple(ways[1:])).number
 
 
 def constraints_of(model: Model) -> Constraints:

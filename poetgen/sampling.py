@@ -4,7 +4,7 @@ Knows no requests, no files and no discriminator. All chance comes in with the d
 nothing a row computes depends on the other rows, so a draft gives the same poem in any batch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,13 +18,18 @@ from poetgen.generator import Conditions, Generator, pad_themes
 from poetgen.phonology import RHYME_GROUPS, Phonology
 from poetgen.planner import Ids, Planner
 from poetgen.poem import Form
+from poetgen.seeds import WAYS
 from poetgen.tails import LENGTH as TAIL_LENGTH
 from poetgen.tails import Tails
+from poetgen.value import ValueHead
 from poetgen.vocabulary import START_ID, UNKNOWN_ID, Vocabulary
 
 MAX_ROWS = 256
-# Of each group of candidates so many are written to the end, at least.
-_LEAST_KEPT = 8
+# After each line the best so many of a group of candidates go on, each in every way there is.
+_KEPT = 8
+# What a standard deviation of readers' marks counts for in that.
+_MARK_WEIGHT = 1.5
+_COPYING = 1e3  # more than any line is worth
 # Five rhymes at most in eight lines, none twice, and one to spare.
 MIN_RHYME_CHARS = 6
 
@@ -40,7 +45,9 @@ class Draft:
         pattern: The tonal pattern's name.
         rhyme: The rhyme group's name.
         noise: [Z] z.
-        uniforms: [T] numbers in [0, 1), one for each character.
+        uniforms: [W, T] numbers in [0, 1), one for each character and each of W ways to write a line.
+        ways: [L] which way each line is written: a row of `uniforms`.
+        is_open: Whether a search may choose other ways.
         forced: Place in the poem (0 to T - 1) -> id of the character that must stand there.
         temperature: Of the characters' distribution, > 0.
     """
@@ -52,6 +59,8 @@ class Draft:
     rhyme: str
     noise: npt.NDArray[np.float32]
     uniforms: npt.NDArray[np.float64]
+    ways: Sequence[int]
+    is_open: bool = False
     forced: Mapping[int, int] = field(default_factory=dict)
     temperature: float = 1.0
 
@@ -61,18 +70,20 @@ class Sample:
     """Poems that the generator drew.
 
     Attributes:
-        rows: [B] which of the drafts they are, in order.
+        rows: [B] which of the drafts they are.
+        ways: [B, L] which way each line was written.
         ids: [B, T] the characters.
         log_probs: [B] mean log p of a character, nats, under the generator itself: no mask, no temperature.
-        worths: [B] what the choice among candidates goes by, nats a character: the same with each line's last character
-            counted twice (there rhyme and tone leave least choice, and lines go wrong), the gains, and what the value
-            head makes of the generator's states.
+        worths: [B] what the choice among candidates goes by, mean of a character: the gains, and what readers are
+            expected to make of it. Without a value head, log p counts instead, with each line's last character twice
+            (there rhyme and tone leave least choice, and lines go wrong).
         conditions: What they were to be.
         noise: [B, Z].
         masks: [B, T, V] which characters were allowed where; only if asked for.
     """
 
     rows: Tensor
+    ways: Tensor
     ids: Tensor
     log_probs: Tensor
     worths: Tensor
@@ -227,7 +238,8 @@ def sample(
     *,
     groups: Sequence[int] | None = None,
     gains: Tensor | None = None,
-    value_head: Tensor | None = None,
+    value_head: ValueHead | None = None,
+    is_copied: Callable[[Sequence[int]], bool] | None = None,
     keep_masks: bool = False,
 ) -> Sample:
     """Draw one poem for each draft, or for the better ones of each group.
@@ -236,10 +248,12 @@ def sample(
         generator: The model, in evaluation mode for inference.
         constraints: Made for its vocabulary.
         drafts: At most `MAX_ROWS`, all of one form.
-        groups: Which drafts compete, equal numbers for those that do. After each line the worse half of a
-            group is given up, down to eight: what begins badly is not chosen in the end, and need not be written.
-        gains: [V] what each character counts for in that, beside its log p, nats.
-        value_head: [1, H] what the generator's state before each character counts for in that, nats.
+        groups: Which drafts compete, equal numbers for those that do. After each line the eight worthiest of a group
+            go on, each in every way that its uniforms hold if it is open: a search as in Mudgal et al. 2024, whose
+            blocks are lines here, and whose value is `worths`. Of others 32 go on.
+        gains: [B, V] what each character counts for in that, beside.
+        value_head: Says what readers are expected to make of each character.
+        is_copied: Whether people wrote a line of these ids. Then it goes on only where all the others do no better.
         keep_masks: Return the masks, to train under them; not together with groups. Then people's line ends are not
             made likelier, for the generator shall learn from what it drew by itself.
     """
@@ -253,21 +267,31 @@ def sample(
     form = drafts[0].form
     conditions = conditions_of_drafts(drafts, device)
     noise = torch.from_numpy(np.stack([draft.noise for draft in drafts])).float().to(device)
+    if gains is not None:
+        gains = torch.cat([gains, gains[-1:].expand(len(drafts) - count, -1)])
     decoder = _Decoder(generator, constraints, conditions, noise, drafts, gains, value_head)
     masks = []
     rows = torch.arange(len(drafts), device=device)
     for line in range(form.num_lines):
-        if groups is not None and line and len(rows) > _LEAST_KEPT:
-            kept = _better_halves(decoder.worths, [groups[row] for row in rows.tolist()])
+        if groups is not None and line:
+            own = rows[:count].tolist()
+            places, ways = _continued(
+                decoder.worths[:count], [groups[row] for row in own], [drafts[row].is_open for row in own]
+            )
+            count = len(places)
+            kept = torch.tensor([*places, *[places[-1]] * (packing.MIN_ROWS - count)], device=device)
             decoder.keep(kept)
+            decoder.turn(line, ways)
             rows, conditions, noise = rows[kept], conditions.take(kept), noise[kept]
         for position in range(form.line_lengths[line]):
             mask = decoder.step(line, position, want_mask=keep_masks)
             if mask is not None:
                 masks.append(mask[:count])
-    count = min(count, len(rows))
+        if is_copied is not None:
+            decoder.charge(line, is_copied)
     return Sample(
         rows[:count],
+        decoder.ways[:count],
         decoder.ids[:count],
         decoder.log_probs[:count] / form.num_chars,
         decoder.worths[:count] / form.num_chars,
@@ -277,22 +301,28 @@ def sample(
     )
 
 
-def _better_halves(worths: Tensor, groups: Sequence[int]) -> Tensor:
-    """The places of each group's better half, `_LEAST_KEPT` at least, in order.
+def _continued(worths: Tensor, groups: Sequence[int], are_open: Sequence[bool]) -> tuple[list[int], list[int | None]]:
+    """Which poems go on, and which way each; None for its own.
 
     Args:
         worths: [B] so far.
         groups: B of them.
+        are_open: B of them; all of a group are open, or none.
     """
     members: dict[int, list[int]] = {}
     for place, group in enumerate(groups):
         members.setdefault(group, []).append(place)
     scores = worths.tolist()
-    kept: list[int] = []
+    going: list[int] = []
+    ways: list[int | None] = []
     for places in members.values():
+        width = min(len(places), _KEPT * WAYS)
+        searching = are_open[places[0]]
+        kept = -(-width // WAYS) if searching else width
         ranked = sorted(places, key=lambda place: -scores[place])
-        kept += ranked[: max(len(places) // 2, _LEAST_KEPT)]
-    return torch.tensor(sorted(kept), device=worths.device)
+        going += [ranked[number % kept] for number in range(width)]
+        ways += [number // kept if searching else None for number in range(width)]
+    return going, ways
 
 
 class _Decoder:
@@ -304,7 +334,7 @@ class _Decoder:
 
     _PER_POEM = (
         "_context", "_codes", "_rhyme_biases", "_rhyming", "_uniforms", "_temperatures", "_forced", "_alive", "_used",
-        "_ends", "ids", "log_probs", "worths",
+        "_ends", "ways", "ids", "log_probs", "worths",
     )  # fmt: skip
 
     def __init__(
@@ -315,7 +345,7 @@ class _Decoder:
         noise: Tensor,
         drafts: Sequence[Draft],
         gains: Tensor | None,
-        value_head: Tensor | None,
+        value_head: ValueHead | None,
     ) -> None:
         form = conditions.form
         device = generator.device
@@ -336,6 +366,7 @@ class _Decoder:
             self._rhyming, _SETS_OF_TONES + conditions.rhymes[:, None], _either(self._codes[:, :, :, -1])
         )
         self._uniforms = torch.from_numpy(np.stack([draft.uniforms for draft in drafts])).to(device)
+        self.ways = torch.tensor([draft.ways for draft in drafts], device=device)
         self._temperatures = torch.tensor([draft.temperature for draft in drafts], device=device)[:, None]
         forced = torch.full((batch, num_chars), -1, dtype=torch.long)
         for row, draft in enumerate(drafts):
@@ -357,9 +388,24 @@ class _Decoder:
         """Go on with the poems at these places only."""
         for name in self._PER_POEM:
             setattr(self, name, getattr(self, name)[places])
+        if self._gains is not None:
+            self._gains = self._gains[places]
         self._state = self._state.take(places)
         self._rows = torch.arange(len(places), device=places.device)
         self._weights = self._weights[: len(places)]
+
+    def turn(self, line: int, ways: Sequence[int | None]) -> None:
+        """Write a line of the first poems in these ways; None leaves a poem its own."""
+        for row, way in enumerate(ways):
+            if way is not None:
+                self.ways[row, line] = way
+
+    def charge(self, line: int, is_copied: Callable[[Sequence[int]], bool]) -> None:
+        """Take from the worth of poems whose line was copied."""
+        start = line * self._length
+        for row, ids in enumerate(self.ids[:, start : start + self._length].tolist()):
+            if is_copied(ids):
+                self.worths[row] -= _COPYING
 
     @staticmethod
     def _is_rhyming(form: Form, drafts: Sequence[Draft]) -> Tensor:
@@ -388,17 +434,19 @@ class _Decoder:
             tempered += _TAIL_GAIN * self._fits_tail(line, position)
         if last:
             tempered += torch.where(self._rhyming[:, line, None], self._rhyme_biases, 0.0)
-        chosen = self._draw(tempered, self._uniforms[:, place : place + 1])
+        chosen = self._draw(tempered, self._uniforms[self._rows, self.ways[:, line], place][:, None])
         forced = self._forced[:, place]
         chosen = torch.where(forced >= 0, forced, chosen)
         self.ids[:, place] = chosen
         log_probs = logits.gather(1, chosen[:, None])[:, 0] - torch.logsumexp(logits, dim=-1)
         self.log_probs += log_probs
-        self.worths += (1 + last) * log_probs
         if self._gains is not None:
-            self.worths += self._gains[chosen]
-        if self._value_head is not None:
-            self.worths += packing.linear(known, self._value_head)[:, 0]
+            self.worths += self._gains.gather(1, chosen[:, None])[:, 0]
+        if self._value_head is None:
+            self.worths += (1 + last) * log_probs
+        else:
+            marks = self._value_head(known, generator.embedding(chosen), log_probs, last)
+            self.worths += _MARK_WEIGHT * marks[:, 0]
         alive = self._alive & self._constraints.tones[codes, chosen[:, None]]
         # A forced character may fit neither template; then the line goes on as if it had not been looked at.
         self._alive = torch.where(alive.any(dim=1, keepdim=True), alive, self._alive)

@@ -8,13 +8,13 @@ ROOT = Path(__file__).parents[1]
 # Each module may import those of its own layer and of the layers above it in this table.
 POETGEN_LAYERS = (
     {"errors", "allocator"},
-    {"poem", "files", "classics"},
+    {"poem", "files", "classics", "seeds"},
     {"script", "vocabulary", "phonology"},
     {"text", "prosody", "corpus", "planner", "tails", "record", "metrics"},
     {"registry", "dataset"},
     {"packing", "dropout", "quantization"},  # torch starts here
     {"peaks"},
-    {"generator", "discriminator", "prepare"},
+    {"generator", "discriminator", "prepare", "value"},
     {"sampling", "likelihood"},
     {"drafting"},
     {"checkpoint"},

@@ -13,7 +13,7 @@ from bot.services import Services
 from bot.settings import Settings
 from bot.store.poems import StoredPoem
 from bot.training import Progress
-from poetgen.poem import FIRST_SEEDS
+from poetgen.seeds import FIRST_SEEDS
 
 SERVER = 7
 MEMBERS = range(101, 109)

@@ -45,7 +45,7 @@ def _greedy(poet: Poet, form: Form, theme: str, noises: Floats, seed: int) -> Id
     [draft] = drafter_of(model, constraints).drafts([PoemRequest(form, theme=theme)], [seed])
     drafts = [
         Draft(form, draft.theme, np.zeros_like(draft.plan), draft.pattern, draft.rhyme, noise.astype(np.float32),
-              draft.uniforms, temperature=_GREEDY)
+              draft.uniforms, draft.ways, temperature=_GREEDY)
         for noise in noises
     ]  # fmt: skip
     return sample(model.generator, constraints, drafts).ids.numpy().astype(np.int32)

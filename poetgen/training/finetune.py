@@ -24,10 +24,11 @@ from torch import Tensor
 from poetgen.adapter import Adapter, save_adapter
 from poetgen.checkpoint import Model
 from poetgen.dataset import Dataset
-from poetgen.poem import FIRST_SEEDS, FORMS, PoemRequest
+from poetgen.poem import FORMS, PoemRequest
 from poetgen.poet import constraints_of, drafter_of
 from poetgen.registry import Registry
 from poetgen.sampling import Sample, sample
+from poetgen.seeds import FIRST_SEEDS
 from poetgen.training.anchor import Anchor
 from poetgen.training.gate import Verdict, judge
 from poetgen.training.ratings import RatedPoem, Ratings

@@ -13,8 +13,9 @@ import torch
 
 from poetgen.checkpoint import Model
 from poetgen.metrics import distinct_pairs
-from poetgen.poem import FIRST_SEEDS, PoemRequest
+from poetgen.poem import PoemRequest
 from poetgen.poet import Poet
+from poetgen.seeds import FIRST_SEEDS
 from poetgen.training.ratings import RatedPoem, Ratings, Weights
 
 _RESAMPLES = 500

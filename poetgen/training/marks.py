@@ -1,15 +1,12 @@
-"""What readers think of the poet's poems, and what it learns from that: which of its candidates to choose.
+"""What readers think of the poet's poems, and what it learns from that: which of its candidates to go on with.
 
-Knows no decoding. Readers rated poems of a release, blind. How good a poem is to them is learned as a value head on
-the generator: the mean, over a poem's places, of a linear function of what the generator knows there. That is a
-reward model (Stiennon et al. 2020, who choose the best of N by it) with two deviations: only its last layer is
-learned, in closed form, for some thousand marks are too few for more; and it is a sum over places, so that a poem
-half written has a value already, and the decoder adds it up at the price of one product a place.
+Knows no decoding. Readers rated poems, blind, line by line. What they would say of a new one is learned as a value
+head on the generator (`poetgen.value`), in three outputs that share a hidden layer: a line's mark is the mean over its
+characters, coherence and the chance of a person are means over the poem's. The head that is kept is their weighted sum.
 """
 
 import json
 import lzma
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from poetgen import script
 from poetgen.dataset import PATTERN_IDS, RHYME_IDS
@@ -26,15 +23,22 @@ from poetgen.generator import Conditions, Generator
 from poetgen.likelihood import sequence_nll
 from poetgen.poem import FORMS, Form
 from poetgen.sampling import named_conditions
+from poetgen.value import ValueHead
 from poetgen.vocabulary import PAD_ID, Vocabulary
 
 LEAST_POEMS = 50
-_MARKS = ("fluency", "coherence", "chance")
-_SHARES = np.array([1, 1, 0.7]) / 2.7  # of each mark in the whole
-# Of the ridge regression, in marks; where the correlation with marks left out was highest (docs/experiments.md).
-_PENALTY = 1000.0
-_NUM_FOLDS = 5
+# Of a line's mark, coherence and chance in the whole.
+_SHARES = torch.tensor([1, 0.5, 0.3]) / 1.8
+# Chosen by the correlation with marks left out (docs/experiments.md).
+_HIDDEN_DIM = 64
+_DROPOUT = 0.3
+_EPOCHS = 12
+_LEARNING_RATE = 1e-3
+_WEIGHT_DECAY = 0.1
+_POEMS_A_STEP = 48
 _BATCH = 128
+_LEAST_SPREAD = 0.05  # of a sitting's marks
+_LEFT_OUT = 5  # one request in so many, to measure by
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,9 @@ class MarkedPoem:
         pattern, rhyme: Names of the tonal pattern and the rhyme group.
         lines: The poem, in traditional characters.
         sitting: In which it was read: marks are compared with others of the same sitting only.
-        marks: Fluency and coherence, 1 to 5, and the chance that a person wrote it, in percent.
+        line_marks: L of them, 1 to 5: how good each line is.
+        coherence: 1 to 5.
+        chance: That a person wrote it, in percent.
     """
 
     form: Form
@@ -58,7 +64,9 @@ class MarkedPoem:
     rhyme: str
     lines: tuple[str, ...]
     sitting: int
-    marks: tuple[float, float, float]
+    line_marks: tuple[float, ...]
+    coherence: float
+    chance: float
 
 
 def read_marks(path: Path) -> list[MarkedPoem]:
@@ -86,19 +94,21 @@ def _parse(row: Any) -> MarkedPoem:
         ValueError, KeyError, TypeError: It holds none.
     """
     form = FORMS[row["form"]]
-    lines, plan = tuple(row["lines"]), tuple(row["plan"])
-    if tuple(map(len, lines)) != form.line_lengths or len(plan) != form.num_lines:
+    lines, plan, line_marks = tuple(row["lines"]), tuple(row["plan"]), tuple(map(float, row["line_marks"]))
+    if tuple(map(len, lines)) != form.line_lengths or not len(plan) == len(line_marks) == form.num_lines:
         raise ValueError(f"lines that do not make {form.name}")
     said = [*lines, *plan, *([row["theme"]] if row["theme"] else [])]
     if not all(map(script.is_hanzi, said)) or not all(len(keyword) <= 2 for keyword in plan):
         raise ValueError("a line, a plan or a theme that is none")
     if row["pattern"] not in PATTERN_IDS or row["rhyme"] not in RHYME_IDS:
         raise ValueError("a pattern or rhyme that is none")
-    fluency, coherence, chance = (float(row[name]) for name in _MARKS)
-    if not (1 <= fluency <= 5 and 1 <= coherence <= 5 and 0 <= chance <= 100):
+    coherence, chance = float(row["coherence"]), float(row["chance"])
+    if not (all(1 <= mark <= 5 for mark in (*line_marks, coherence)) and 0 <= chance <= 100):
         raise ValueError("marks out of range")
-    marks = fluency, coherence, chance
-    return MarkedPoem(form, row["theme"], plan, row["pattern"], row["rhyme"], lines, int(row["sitting"]), marks)
+    sitting = int(row["sitting"])
+    return MarkedPoem(
+        form, row["theme"], plan, row["pattern"], row["rhyme"], lines, sitting, line_marks, coherence, chance
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,20 +116,50 @@ class Learned:
     """What came of it.
 
     Attributes:
-        value_head: [1, H] float32. Over a poem's T places, the mean of states times it is the mark expected, in
-            standard deviations of a sitting's marks, up to a constant of the form.
-        figures: How many poems and sittings, and the correlation with marks of requests left out.
+        value_head: Its mean over a poem's characters is the mark expected, in standard deviations of a sitting's marks,
+            up to a constant of the form.
+        figures: How many poems and sittings, and the correlation of marks of requests left out with what is expected of
+            their lines and of whole poems.
     """
 
-    value_head: Tensor
+    value_head: ValueHead
     figures: dict[str, float]
 
 
-def learn(vocabulary: Vocabulary, generator: Generator, marked: Sequence[MarkedPoem]) -> Learned:
-    """The value head of a generator that predicts readers' marks best, by ridge regression.
+@dataclass(frozen=True, slots=True)
+class _Examples:
+    """Marked poems of one form: states [P, T, H], ids [P, T], log p [P, T], last [T], marks [P, L] and [P, 2]."""
 
-    Each sitting's marks are centred and scaled; each form has a constant of its own. How likely the generator finds the
-    poem is told beside its states, so that the head says what likelihood does not, and left out of what is returned.
+    states: Tensor
+    ids: Tensor
+    log_probs: Tensor
+    last: Tensor
+    lines: Tensor
+    whole: Tensor
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, rows: Tensor) -> "_Examples":
+        return _Examples(
+            self.states[rows], self.ids[rows], self.log_probs[rows], self.last, self.lines[rows], self.whole[rows]
+        )
+
+    def shuffled(self) -> list["_Examples"]:
+        """Once through them all, in batches."""
+        return [self.take(rows) for rows in torch.randperm(len(self)).split(_POEMS_A_STEP)]
+
+    def expected(self, head: ValueHead, embedding: Tensor) -> tuple[Tensor, Tensor]:
+        """([P, L] of the lines, [P, 2] of the poems) what a head with three outputs says."""
+        found = head(self.states.float(), embedding[self.ids], self.log_probs, self.last)
+        return found[..., 0].unflatten(1, (self.lines.shape[1], -1)).mean(dim=2), found[..., 1:].mean(dim=1)
+
+
+def learn(vocabulary: Vocabulary, generator: Generator, marked: Sequence[MarkedPoem]) -> Learned:
+    """The value head of a generator that predicts readers' marks best.
+
+    Marks are taken in standard deviations from their sitting's mean, and from what is usual at that place of the form:
+    readers are strict and mild, and last lines are the worst.
 
     Raises:
         TrainingError: Hardly one of the poems is in characters of the vocabulary.
@@ -127,64 +167,110 @@ def learn(vocabulary: Vocabulary, generator: Generator, marked: Sequence[MarkedP
     poems = [poem for poem in marked if all(char in vocabulary for line in poem.lines for char in line)]
     if len(poems) < LEAST_POEMS:
         raise TrainingError("The marks are of poems in other characters than this corpus has. Leave out --marks.")
-    inputs, wanted = _inputs(vocabulary, generator, poems), _wanted(poems)
-    for form in FORMS.values():
-        own = np.array([poem.form == form for poem in poems])
-        if own.any():
-            inputs[own] -= inputs[own].mean(axis=0)
-    scales = inputs.std(axis=0) + 1e-6
-    inputs /= scales
-    weights = _ridge(inputs, wanted)
+    embedding = generator.embedding.weight.detach()
+    line_marks, whole_marks = _standardized(poems)
     # Poems on one theme are on one side: to know them is not to know others.
     abouts = [(poem.form.name, poem.theme or poem.plan) for poem in poems]
     numbers = {about: number for number, about in enumerate(dict.fromkeys(abouts))}
-    folds = np.array([numbers[about] % _NUM_FOLDS for about in abouts])
-    predicted = np.zeros(len(poems))
-    for fold in range(_NUM_FOLDS):
-        out = folds == fold
-        predicted[out] = inputs[out] @ _ridge(inputs[~out], wanted[~out])
+    everything, known, left_out = [], [], []
+    for form in {poem.form.name: poem.form for poem in poems}.values():
+        rows = [row for row, poem in enumerate(poems) if poem.form == form]
+        examples = _examples(
+            vocabulary, generator, [poems[row] for row in rows], [line_marks[row] for row in rows], whole_marks[rows]
+        )
+        out = torch.tensor([numbers[abouts[row]] % _LEFT_OUT == 0 for row in rows])
+        everything.append(examples)
+        known.append(examples.take((~out).nonzero()[:, 0]))
+        left_out.append(examples.take(out.nonzero()[:, 0]))
     figures = {
         "poems": len(poems),
         "sittings": len({poem.sitting for poem in poems}),
-        "correlation": round(float(np.corrcoef(predicted, wanted)[0, 1]), 4),
+        **_correlations(_fit(known, embedding), left_out, embedding),
     }
-    head = torch.from_numpy(weights[1:] / scales[1:]).float()
-    return Learned(head[None].contiguous(), figures)
+    return Learned(_fit(everything, embedding).weighted(_SHARES).eval(), figures)
 
 
-def _ridge(inputs: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    gram = inputs.T @ inputs + _PENALTY * np.eye(inputs.shape[1])
-    found: np.ndarray = np.linalg.solve(gram, inputs.T @ wanted)
-    return found
-
-
-def _wanted(poems: Sequence[MarkedPoem]) -> np.ndarray:
-    """[P] each poem's marks in one number, in standard deviations from its sitting's mean."""
-    marks = np.array([poem.marks for poem in poems])
-    sittings = np.array([poem.sitting for poem in poems])
-    for sitting in np.unique(sittings):
-        own = sittings == sitting
-        marks[own] = (marks[own] - marks[own].mean(axis=0)) / (marks[own].std(axis=0) + 0.05)
-    return marks @ _SHARES
+def _fit(sets: Sequence[_Examples], embedding: Tensor) -> ValueHead:
+    """A head with an output for lines, one for coherence and one for chance."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        head = ValueHead(sets[0].states.shape[2], embedding.shape[1], _HIDDEN_DIM, num_outputs=3, dropout=_DROPOUT)
+        for layer in (head.output, head.direct):
+            nn.init.zeros_(layer.weight)
+        optimizer = torch.optim.AdamW(head.parameters(), _LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
+        steps = _EPOCHS * sum(-(-len(examples) // _POEMS_A_STEP) for examples in sets)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LEARNING_RATE, total_steps=steps)
+        for _ in range(_EPOCHS):
+            batches = [batch for examples in sets for batch in examples.shuffled()]
+            for number in torch.randperm(len(batches)).tolist():
+                lines, whole = batches[number].expected(head, embedding)
+                errors = lines - batches[number].lines, whole - batches[number].whole
+                loss = torch.stack([error.square().mean() for error in errors]).sum()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+    return head.eval()
 
 
 @torch.no_grad()
-def _inputs(vocabulary: Vocabulary, generator: Generator, poems: Sequence[MarkedPoem]) -> np.ndarray:
-    """[P, 1 + H] mean log p of each poem's characters, and mean state; z is what the encoder reads out of it."""
-    found = np.zeros((len(poems), 1 + generator.config.hidden_dim))
-    by_form: dict[str, list[int]] = defaultdict(list)
-    for number, poem in enumerate(poems):
-        by_form[poem.form.name].append(number)
-    for numbers in by_form.values():
-        for start in range(0, len(numbers), _BATCH):
-            chunk = numbers[start : start + _BATCH]
-            some = [poems[number] for number in chunk]
-            ids = torch.tensor([vocabulary.encode("".join(poem.lines)) for poem in some])
-            noise, _ = generator.encode(ids)
-            states = generator.states(ids, _conditions(vocabulary, some), noise)
-            nats = sequence_nll(generator.logits(generator.narrowed(states)), ids).mean(dim=1)
-            found[chunk] = torch.cat([-nats[:, None], states.mean(dim=1)], dim=1).numpy()
-    return found
+def _correlations(head: ValueHead, sets: Sequence[_Examples], embedding: Tensor) -> dict[str, float]:
+    """Of what the head says with marks, over forms together: of lines, of their means, and of coherence."""
+    said, true = zip(*[(examples.expected(head, embedding), (examples.lines, examples.whole)) for examples in sets],
+                     strict=True)  # fmt: skip
+    pairs = {
+        "correlation of lines": [[lines.flatten() for lines, _ in side] for side in (said, true)],
+        "correlation of poems": [[lines.mean(dim=1) for lines, _ in side] for side in (said, true)],
+        "correlation of coherence": [[whole[:, 0] for _, whole in side] for side in (said, true)],
+    }
+    return {
+        name: round(float(torch.corrcoef(torch.stack([torch.cat(side) for side in pair]))[0, 1]), 3)
+        for name, pair in pairs.items()
+    }
+
+
+def _standardized(poems: Sequence[MarkedPoem]) -> tuple[list[np.ndarray], np.ndarray]:
+    """(each poem's [L] line marks, [P, 2] coherence and chance) in standard deviations from their sitting's mean."""
+    sittings = np.array([poem.sitting for poem in poems])
+    lines = [np.array(poem.line_marks) for poem in poems]
+    whole = np.array([(poem.coherence, poem.chance) for poem in poems])
+    for sitting in np.unique(sittings):
+        own = np.flatnonzero(sittings == sitting)
+        marks = np.concatenate([lines[row] for row in own])
+        for row in own:
+            lines[row] = (lines[row] - marks.mean()) / (marks.std() + _LEAST_SPREAD)
+        whole[own] = (whole[own] - whole[own].mean(axis=0)) / (whole[own].std(axis=0) + _LEAST_SPREAD)
+    return lines, whole
+
+
+@torch.no_grad()
+def _examples(
+    vocabulary: Vocabulary,
+    generator: Generator,
+    poems: Sequence[MarkedPoem],
+    line_marks: Sequence[np.ndarray],
+    whole_marks: np.ndarray,
+) -> _Examples:
+    """Poems of one form, with their marks beside what is usual at that place; z is what the encoder reads in them."""
+    form = poems[0].form
+    ids = torch.tensor([vocabulary.encode("".join(poem.lines)) for poem in poems])
+    states, log_probs = [], []
+    for start in range(0, len(poems), _BATCH):
+        some, own = poems[start : start + _BATCH], ids[start : start + _BATCH]
+        noise, _ = generator.encode(own)
+        states.append(generator.states(own, _conditions(vocabulary, some), noise))
+        log_probs.append(-sequence_nll(generator.logits(generator.narrowed(states[-1])), own))
+        states[-1] = states[-1].half()  # some thousand poems' take gigabytes otherwise
+    last = torch.arange(form.num_chars) % form.line_lengths[0] == form.line_lengths[0] - 1
+    lines, whole = np.stack(line_marks), whole_marks
+    return _Examples(
+        torch.cat(states),
+        ids,
+        torch.cat(log_probs),
+        last,
+        torch.from_numpy(lines - lines.mean(axis=0)).float(),
+        torch.from_numpy(whole - whole.mean(axis=0)).float(),
+    )
 
 
 def _conditions(vocabulary: Vocabulary, poems: Sequence[MarkedPoem]) -> Conditions:

@@ -24,9 +24,10 @@ from bot.store import Store
 from bot.voices import Voices
 from bot.words import WordList
 from poetgen.errors import CheckpointError, RequestError
-from poetgen.poem import MAX_SEED, MAX_THEME_LENGTH, Composition, Poem, PoemRequest
+from poetgen.poem import MAX_THEME_LENGTH, Composition, Poem, PoemRequest
 from poetgen.prosody import Report
 from poetgen.registry import Version
+from poetgen.seeds import MAX_SEED
 
 # 白居易, 暮江吟; 五絕 and the eight-line forms repeat its characters, for a fake need not keep the metre.
 LINES = ("一道殘陽鋪水中", "半江瑟瑟半江紅", "可憐九月初三夜", "露似真珠月似弓")

@@ -161,7 +161,7 @@ def test_the_share_lost_is_what_the_two_generators_say(poet: Poet, ratings: Rati
     for data in dataset.validation.values():
         ids = torch.from_numpy(data.ids[:8]).long()
         mean, _ = poet.model.generator.encode(ids)
-        peoples.append(Sample(ids, ids, mean, mean, Conditions.none(data.form, len(ids)), mean, None))
+        peoples.append(Sample(ids, ids, ids, mean, mean, Conditions.none(data.form, len(ids)), mean, None))
     lost, total = np.sum([by_hand(poet, change, item, by_people=True) for item in peoples], axis=0)
     assert Anchor.of_corpus(poet.model, dataset, 8).share_lost(change) == pytest.approx(lost / total, rel=1e-4)
 

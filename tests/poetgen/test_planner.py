@@ -124,6 +124,32 @@ def test_the_outlines_of_a_theme_are_likelier(vectors: planner.Vectors) -> None:
     assert finder.outline_chances("wujue", []) == pytest.approx(np.full(9, 1 / 9))
 
 
+def test_those_nearest_to_a_theme_are_equally_likely(vectors: planner.Vectors, monkeypatch: pytest.MonkeyPatch) -> None:
+    words, theme = words_of(vectors), [CIRCLES[0][0]]
+    nine = with_outlines(vectors)
+    ranked = np.argsort(-nine.outline_chances("wujue", theme), kind="stable")
+    plans = nine.outlines["wujue"].plans[np.concatenate([ranked[:4], np.repeat(ranked[4:], 100)])]
+    numbers = np.arange(len(plans), dtype=np.int32)
+    finder = Planner(
+        vectors, words.keywords, words.counts, words.char_counts, {"wujue": Outlines(plans, numbers, numbers)}
+    )
+    monkeypatch.setattr(Planner, "num_nearest", 1)
+    chances = finder.outline_chances("wujue", theme)
+    assert chances[:4].min() > 10 * chances[4:].max()
+    monkeypatch.setattr(Planner, "num_nearest", 10**6)  # one in a hundred: six
+    chances = finder.outline_chances("wujue", theme)
+    assert chances[:4] == pytest.approx(np.full(4, chances[4:].max()))
+
+
+def test_likeness_is_a_cosine_with_the_theme(vectors: planner.Vectors) -> None:
+    finder = words_of(vectors)
+    likeness = finder.likeness([CIRCLES[0][0]])
+    assert likeness[CIRCLES[0][0]] == pytest.approx(1)
+    assert likeness[CIRCLES[0][1]] > 0.5 > abs(likeness[CIRCLES[1][0]])
+    assert likeness[PAD_ID] == 0
+    assert not finder.likeness([]).any()
+
+
 def test_a_leaning_planner_finds_what_is_liked_more_often(vectors: planner.Vectors) -> None:
     finder = with_outlines(vectors)
     gains = np.zeros(len(vectors), np.float32)

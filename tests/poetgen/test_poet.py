@@ -10,9 +10,10 @@ from poetgen.classics import Classics
 from poetgen.dataset import PATTERN_IDS, RHYME_IDS, Dataset
 from poetgen.errors import RequestError
 from poetgen.planner import Planner
-from poetgen.poem import FIRST_SEEDS, FORMS, MAX_SEED, Composition, PoemRequest
+from poetgen.poem import FORMS, Composition, PoemRequest
 from poetgen.poet import Poet, constraints_of, drafter_of
 from poetgen.sampling import Draft
+from poetgen.seeds import FIRST_SEEDS, MAX_SEED
 
 from tests.poetgen.generated import Sounds  # isort: skip
 

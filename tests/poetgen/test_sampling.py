@@ -1,3 +1,4 @@
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from poetgen.phonology import RHYME_GROUPS
 from poetgen.poem import FORMS, Poem, PoemRequest
 from poetgen.poet import Poet, constraints_of
 from poetgen.sampling import MAX_ROWS, Constraints, Draft, sample, sure_rhymes
+from poetgen.seeds import WAYS
 from poetgen.tails import LENGTH, Tails
 from poetgen.training.losses import masked_log_probs
 
@@ -128,27 +130,56 @@ def test_only_sure_characters_stand_where_the_form_constrains(poet: Poet, constr
     assert constraints.usable_rhymes(10**6) == ()
 
 
-def test_the_less_likely_half_of_each_group_is_given_up(
+def test_the_worthiest_of_each_group_go_on_in_every_way(
     drafter: Drafter, generator: Generator, constraints: Constraints
 ) -> None:
     drafts = drafts_for(drafter, "wulv", range(52))
-    groups = [0] * 40 + [1] * 12
+    groups = [0] * 40 + [1] * 10 + [2] * 2
+    found = sample(generator, constraints, drafts, groups=groups)
+    rows = found.rows.tolist()
+    assert [sum(groups[row] == group for row in rows) for group in (0, 1, 2)] == [32, 10, 2]
+    assert {way for ways in found.ways[:32].tolist() for way in ways[1:]} == set(range(WAYS))
+    assert not found.ways[:, 0].any(), "the first line is written once"
+    # What was found is written again by the ways it went.
+    again = [replace(drafts[row], ways=ways) for row, ways in zip(rows, found.ways.tolist(), strict=True)]
+    replayed = sample(generator, constraints, again)
+    assert torch.equal(replayed.ids, found.ids)
+    assert torch.equal(replayed.log_probs, found.log_probs)
+    # And it is better than what forty drafts give by themselves.
     whole = sample(generator, constraints, drafts)
-    kept = sample(generator, constraints, drafts, groups=groups)
-    # 40 -> 20 -> 10 -> 8 and 12 -> 8, then as many to the end
-    assert [sum(groups[row] == group for row in kept.rows.tolist()) for group in (0, 1)] == [8, 8]
+    assert found.worths[:32].max() > whole.worths[:40].max()
+    assert torch.equal(whole.ways, torch.zeros(52, 8, dtype=torch.long))
+
+
+def test_drafts_that_are_not_open_keep_their_ways(
+    drafter: Drafter, generator: Generator, constraints: Constraints
+) -> None:
+    drafts = [replace(draft, is_open=False) for draft in drafts_for(drafter, "qijue", range(40))]
+    whole = sample(generator, constraints, drafts)
+    kept = sample(generator, constraints, drafts, groups=[0] * 40)
+    assert len(set(kept.rows.tolist())) == 32
     assert torch.equal(kept.ids, whole.ids[kept.rows])
-    assert torch.equal(kept.log_probs, whole.log_probs[kept.rows])
-    assert whole.rows.tolist() == list(range(52))
-    # Those given up were mostly not going to be chosen.
-    assert kept.worths.max() >= whole.worths[:40].quantile(0.9)
-
-
-def test_few_candidates_are_all_written(drafter: Drafter, generator: Generator, constraints: Constraints) -> None:
-    kept = sample(generator, constraints, drafts_for(drafter, "qijue", range(8)), groups=[0, 1] * 4)
-    assert kept.rows.tolist() == list(range(8))
+    # Those given up began worst, and were mostly not going to be chosen.
+    assert kept.worths.max() >= whole.worths.quantile(0.9)
     with pytest.raises(ValueError, match="whole batches"):
-        sample(generator, constraints, drafts_for(drafter, "qijue", range(8)), groups=[0] * 8, keep_masks=True)
+        sample(generator, constraints, drafts[:8], groups=[0] * 8, keep_masks=True)
+
+
+def test_copied_lines_do_not_go_on(drafter: Drafter, generator: Generator, constraints: Constraints) -> None:
+    drafts = drafts_for(drafter, "qijue", range(16))
+    free = sample(generator, constraints, drafts, groups=[0] * 16)
+    best = free.ids[free.worths.argmax()].tolist()
+    lines = [best[start : start + 7] for start in range(0, 28, 7)]
+
+    def chosen(is_copied: Callable[[Sequence[int]], bool]) -> list[int]:
+        found = sample(generator, constraints, drafts, groups=[0] * 16, is_copied=is_copied)
+        ids: list[int] = found.ids[found.worths.argmax()].tolist()
+        return ids
+
+    for line in lines:
+        other = chosen(line.__eq__)
+        assert line not in [other[start : start + 7] for start in range(0, 28, 7)]
+    assert chosen(lambda _: True) == best, "where all are copied, as if none were"
 
 
 def test_log_probs_are_those_of_the_generator(drafter: Drafter, generator: Generator, constraints: Constraints) -> None:
@@ -161,11 +192,11 @@ def test_log_probs_are_those_of_the_generator(drafter: Drafter, generator: Gener
 def test_the_choice_counts_line_ends_twice_and_the_gains(
     drafter: Drafter, generator: Generator, constraints: Constraints, poet: Poet
 ) -> None:
-    gains = torch.randn(len(poet.model.vocabulary), generator=torch.Generator().manual_seed(3))
+    gains = torch.randn(9, len(poet.model.vocabulary), generator=torch.Generator().manual_seed(3))
     drawn = sample(generator, constraints, drafts_for(drafter, "qijue", range(9)), gains=gains)
     with torch.no_grad():
         nll = sequence_nll(generator(drawn.ids, drawn.conditions, drawn.noise), drawn.ids)
-    expected = -(nll.sum(dim=1) + nll[:, 6::7].sum(dim=1)) / 28 + gains[drawn.ids].mean(dim=1)
+    expected = -(nll.sum(dim=1) + nll[:, 6::7].sum(dim=1)) / 28 + gains.gather(1, drawn.ids).mean(dim=1)
     assert torch.allclose(drawn.worths, expected, atol=1e-4)
 
 
