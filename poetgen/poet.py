@@ -205,15 +205,15 @@ class Poet:
         scale = form.num_chars**0.5
         gains = _TASTE_WEIGHT * scale * discriminator.taste - _RARENESS_WEIGHT * self._constraints.log_shares
         # Of outlines that are all near to the theme, those whose poems keep to it.
-        near = {tuple(draft.theme): self.model.planner.likeness(draft.theme) for draft in drafts}
-        likeness = torch.from_numpy(np.stack([near[tuple(draft.theme)] for draft in drafts])).float()
-        groups = [number for number, _ in asked]
+        numbers = list(dict.fromkeys(number for number, _ in asked))
+        themes = {number: draft.theme for (number, _), draft in zip(asked, drafts, strict=True)}
+        likeness = np.stack([self.model.planner.likeness(themes[number]) for number in numbers])
         drawn = sample(
             self.model.generator,
             self._constraints,
             drafts,
-            groups=groups,
-            gains=gains + _THEME_WEIGHT * scale * likeness,
+            groups=[numbers.index(number) for number, _ in asked],
+            gains=gains + _THEME_WEIGHT * scale * torch.from_numpy(likeness).float(),
             value_head=self.model.value_head,
             is_copied=lambda ids: self.model.classics.hold(self.model.vocabulary.decode(ids)),
         )

@@ -248,10 +248,10 @@ def sample(
         generator: The model, in evaluation mode for inference.
         constraints: Made for its vocabulary.
         drafts: At most `MAX_ROWS`, all of one form.
-        groups: Which drafts compete, equal numbers for those that do. After each line the eight worthiest of a group
-            go on, each in every way that its uniforms hold if it is open: a search as in Mudgal et al. 2024, whose
-            blocks are lines here, and whose value is `worths`. Of others 32 go on.
-        gains: [B, V] what each character counts for in that, beside.
+        groups: Which drafts compete, equal numbers from 0 on for those that do. After each line the eight worthiest of
+            a group go on, each in every way that its uniforms hold if it is open: a search as in Mudgal et al. 2024,
+            whose blocks are lines here, and whose value is `worths`. Of others 32 go on.
+        gains: [G, V] what each character counts for in that, for each group (one, if there are none).
         value_head: Says what readers are expected to make of each character.
         is_copied: Whether people wrote a line of these ids. Then it goes on only where all the others do no better.
         keep_masks: Return the masks, to train under them; not together with groups. Then people's line ends are not
@@ -267,9 +267,8 @@ def sample(
     form = drafts[0].form
     conditions = conditions_of_drafts(drafts, device)
     noise = torch.from_numpy(np.stack([draft.noise for draft in drafts])).float().to(device)
-    if gains is not None:
-        gains = torch.cat([gains, gains[-1:].expand(len(drafts) - count, -1)])
-    decoder = _Decoder(generator, constraints, conditions, noise, drafts, gains, value_head)
+    competing = [*groups, *[groups[-1]] * (len(drafts) - count)] if groups is not None else [0] * len(drafts)
+    decoder = _Decoder(generator, constraints, conditions, noise, drafts, competing, gains, value_head)
     masks = []
     rows = torch.arange(len(drafts), device=device)
     for line in range(form.num_lines):
@@ -334,7 +333,7 @@ class _Decoder:
 
     _PER_POEM = (
         "_context", "_codes", "_rhyme_biases", "_rhyming", "_uniforms", "_temperatures", "_forced", "_alive", "_used",
-        "_ends", "ways", "ids", "log_probs", "worths",
+        "_ends", "_groups", "ways", "ids", "log_probs", "worths",
     )  # fmt: skip
 
     def __init__(
@@ -344,6 +343,7 @@ class _Decoder:
         conditions: Conditions,
         noise: Tensor,
         drafts: Sequence[Draft],
+        groups: Sequence[int],
         gains: Tensor | None,
         value_head: ValueHead | None,
     ) -> None:
@@ -360,7 +360,7 @@ class _Decoder:
         self._rhyme_biases = torch.zeros(constraints.rhymes.shape, device=device).masked_fill_(
             ~constraints.rhymes, -torch.inf
         )[conditions.rhymes]
-        self._gains, self._value_head = gains, value_head
+        self._groups, self._gains, self._value_head = torch.tensor(groups, device=device), gains, value_head
         self._rhyming = self._is_rhyming(form, drafts).to(device)
         self._ends = torch.where(
             self._rhyming, _SETS_OF_TONES + conditions.rhymes[:, None], _either(self._codes[:, :, :, -1])
@@ -388,8 +388,6 @@ class _Decoder:
         """Go on with the poems at these places only."""
         for name in self._PER_POEM:
             setattr(self, name, getattr(self, name)[places])
-        if self._gains is not None:
-            self._gains = self._gains[places]
         self._state = self._state.take(places)
         self._rows = torch.arange(len(places), device=places.device)
         self._weights = self._weights[: len(places)]
@@ -441,7 +439,7 @@ class _Decoder:
         log_probs = logits.gather(1, chosen[:, None])[:, 0] - torch.logsumexp(logits, dim=-1)
         self.log_probs += log_probs
         if self._gains is not None:
-            self.worths += self._gains.gather(1, chosen[:, None])[:, 0]
+            self.worths += self._gains[self._groups, chosen]
         if self._value_head is None:
             self.worths += (1 + last) * log_probs
         else:

@@ -162,7 +162,7 @@ def learn(vocabulary: Vocabulary, generator: Generator, marked: Sequence[MarkedP
     readers are strict and mild, and last lines are the worst.
 
     Raises:
-        TrainingError: Hardly one of the poems is in characters of the vocabulary.
+        TrainingError: Hardly one of the poems is in characters of the vocabulary, or all are on the same few themes.
     """
     poems = [poem for poem in marked if all(char in vocabulary for line in poem.lines for char in line)]
     if len(poems) < LEAST_POEMS:
@@ -172,6 +172,8 @@ def learn(vocabulary: Vocabulary, generator: Generator, marked: Sequence[MarkedP
     # Poems on one theme are on one side: to know them is not to know others.
     abouts = [(poem.form.name, poem.theme or poem.plan) for poem in poems]
     numbers = {about: number for number, about in enumerate(dict.fromkeys(abouts))}
+    if len(numbers) < _LEFT_OUT:
+        raise TrainingError(f"The marks are of poems on {len(numbers)} themes; mark some on {_LEFT_OUT} at least.")
     everything, known, left_out = [], [], []
     for form in {poem.form.name: poem.form for poem in poems}.values():
         rows = [row for row, poem in enumerate(poems) if poem.form == form]
@@ -192,6 +194,7 @@ def learn(vocabulary: Vocabulary, generator: Generator, marked: Sequence[MarkedP
 
 def _fit(sets: Sequence[_Examples], embedding: Tensor) -> ValueHead:
     """A head with an output for lines, one for coherence and one for chance."""
+    sets = [examples for examples in sets if len(examples)]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         head = ValueHead(sets[0].states.shape[2], embedding.shape[1], _HIDDEN_DIM, num_outputs=3, dropout=_DROPOUT)

@@ -121,6 +121,8 @@ def test_what_readers_like_is_learned(poet: Poet, marked: list[MarkedPoem]) -> N
     assert learned.figures["correlation of poems"] > 0.5
     with pytest.raises(TrainingError, match="other characters"):
         learn(Vocabulary("一二三"), poet.model.generator, marked)
+    with pytest.raises(TrainingError, match="1 themes"):
+        learn(poet.model.vocabulary, poet.model.generator, [replace(poem, theme="春") for poem in marked[:60]])
     by_chance = learn(poet.model.vocabulary, poet.model.generator, marked).figures
     assert abs(by_chance["correlation of lines"]) < 0.15, "nothing of chance"
 
