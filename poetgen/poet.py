@@ -1,9 +1,9 @@
 """Poet: a version of the model, ready to write. The façade that the bot and the command line call.
 
 Knows no users, no Discord and no training. A request becomes N drafts, each drawn from a seed of its own; all drafts
-of all requests are written together, and of each request's candidates the best is chosen, by how likely the generator
-holds it, how real the discriminator, and how well readers are expected to think of it. The seed shown is the chosen
-one's: given as `seed`, it is drawn alone.
+of all requests are written together, the better ones going on after each line, and of what a request has in the end the
+best is chosen: by how well readers are expected to think of it, how near to the theme and how rare its characters are,
+and how real the discriminator holds it. The seed shown is the chosen one's: given as `seed`, it is drawn alone.
 """
 
 import math
