@@ -1,4 +1,5 @@
 import random
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import replace
 
@@ -11,9 +12,9 @@ from poetgen.dataset import PATTERN_IDS, RHYME_IDS, Dataset
 from poetgen.errors import RequestError
 from poetgen.planner import Planner
 from poetgen.poem import FORMS, Composition, PoemRequest
-from poetgen.poet import Poet, constraints_of, drafter_of
+from poetgen.poet import Poet, _seeds, constraints_of, drafter_of
 from poetgen.sampling import Draft
-from poetgen.seeds import FIRST_SEEDS, MAX_SEED
+from poetgen.seeds import FIRST_SEEDS, MAX_SEED, Seed
 
 from tests.poetgen.generated import Sounds  # isort: skip
 
@@ -119,6 +120,30 @@ def test_plan_pattern_and_rhyme_come_from_one_poem_by_people(poet: Poet, dataset
     for number, request in enumerate(asked):
         (alone,) = drafter.drafts([request], [number])
         assert outline_of(alone) == outline_of(drafts[number])
+
+
+def test_candidates_share_outlines_and_no_two_are_the_same(poet: Poet) -> None:
+    request = PoemRequest(FORMS["qijue"])
+    seeds = _seeds(request, random.Random(5))
+    assert len(set(seeds)) == request.candidates
+    assert set(Counter(Seed.of(seed).outline for seed in seeds).values()) == {4}
+    drafts = poet._drafter.drafts([request] * 8, seeds[:8])
+    assert outline_of(drafts[0]) == outline_of(drafts[3])
+    assert (drafts[0].noise != drafts[3].noise).all()
+    assert len(_seeds(replace(request, candidates=3), random.Random(5))) == 3
+
+
+def test_of_the_candidates_those_near_to_the_theme_are_preferred(poet: Poet, monkeypatch: pytest.MonkeyPatch) -> None:
+    planner, vocabulary = poet.model.planner, poet.model.vocabulary
+    asked = [poet.check(PoemRequest(FORMS["wujue"], theme=known(poet, 2)))] * 10
+
+    def nearness(weight: float) -> float:
+        monkeypatch.setattr("poetgen.poet._THEME_WEIGHT", weight)
+        likeness = planner.likeness(vocabulary.encode(asked[0].theme))
+        poems = poet.compose(asked, source=random.Random(2))
+        return float(np.mean([likeness[vocabulary.encode("".join(item.poem.lines))].mean() for item in poems]))
+
+    assert nearness(100) > nearness(0)
 
 
 def test_where_nobody_wrote_such_a_poem_the_plan_is_drawn_word_by_word(poet: Poet) -> None:
