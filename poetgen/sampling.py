@@ -29,6 +29,8 @@ MAX_ROWS = 256
 _KEPT = 8
 # What a standard deviation of readers' marks counts for in that.
 _MARK_WEIGHT = 1.5
+# What it counts for, in nats, in the drawing of each of so many likeliest characters; others do not come.
+_GUIDANCE, _NUM_GUIDED = 1.0, 48
 _COPYING = 1e3  # more than any line is worth
 # Five rhymes at most in eight lines, none twice, and one to spare.
 MIN_RHYME_CHARS = 6
@@ -104,6 +106,7 @@ class Constraints:
         lift: How much rare characters are lifted: p(c) becomes proportional to p(c)^(1/temperature) / share(c)^lift.
             What a low temperature makes likelier is also, everywhere, what is common; this takes that part back
             (as Li et al. 2016 do, who subtract the log probability that a reply has without its question).
+        lifts: [V] how much each character is lifted instead, nats.
     """
 
     def __init__(
@@ -115,11 +118,11 @@ class Constraints:
         device: torch.device | str = "cpu",
         *,
         lift: float = 0.0,
+        lifts: Tensor | None = None,
     ) -> None:
         size = len(vocabulary)
         counts = torch.from_numpy(planner.char_counts).clamp(min=1)
-        self.log_shares = (counts / counts.sum()).log().to(device)
-        self.lifts = -lift * self.log_shares
+        self.lifts = (-lift * (counts / counts.sum()).log() if lifts is None else lifts).to(device)
         # Rows: free, level, oblique; the special ids are never allowed.
         tones = torch.zeros(3, size, dtype=torch.bool)
         for number, char in enumerate(vocabulary.chars, start=UNKNOWN_ID + 1):
@@ -361,6 +364,7 @@ class _Decoder:
             ~constraints.rhymes, -torch.inf
         )[conditions.rhymes]
         self._groups, self._gains, self._value_head = torch.tensor(groups, device=device), gains, value_head
+        self._table = None if value_head is None else value_head.table(generator.embedding.weight)
         self._rhyming = self._is_rhyming(form, drafts).to(device)
         self._ends = torch.where(
             self._rhyming, _SETS_OF_TONES + conditions.rhymes[:, None], _either(self._codes[:, :, :, -1])
@@ -432,6 +436,8 @@ class _Decoder:
             tempered += _TAIL_GAIN * self._fits_tail(line, position)
         if last:
             tempered += torch.where(self._rhyming[:, line, None], self._rhyme_biases, 0.0)
+        if self._table is not None:
+            tempered = self._guided(tempered, logits, known, last)
         chosen = self._draw(tempered, self._uniforms[self._rows, self.ways[:, line], place][:, None])
         forced = self._forced[:, place]
         chosen = torch.where(forced >= 0, forced, chosen)
@@ -459,6 +465,15 @@ class _Decoder:
             once = torch.where(self._constraints.doubles[chosen] & (chosen != before), 0.0, _AGAIN)
             self._used.scatter_reduce_(1, chosen[:, None], once[:, None], "amin")
         return mask
+
+    def _guided(self, tempered: Tensor, logits: Tensor, known: Tensor, last: bool) -> Tensor:
+        """[B, V] log probabilities, up to a constant, moved by what readers are expected to make of each character."""
+        assert self._value_head is not None
+        assert self._table is not None
+        likeliest, chars = tempered.topk(_NUM_GUIDED)
+        log_probs = logits.gather(1, chars) - torch.logsumexp(logits, dim=-1, keepdim=True)
+        marks = self._value_head.of_each(known, self._table, chars, log_probs, last)[..., 0]
+        return torch.full_like(tempered, -torch.inf).scatter_(1, chars, likeliest + _GUIDANCE * marks)
 
     def _fits_tail(self, line: int, position: int) -> Tensor:
         """[B, V] 1 for characters that begin, or go on with, an end that people's lines have and this one may have."""

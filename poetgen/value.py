@@ -49,6 +49,34 @@ class ValueHead(nn.Module):
         found: Tensor = packing.linear(self.dropout(hidden), self.output.weight)
         return found + packing.linear(inputs, self.direct.weight)
 
+    def table(self, embedding: Tensor) -> Tensor:
+        """[V, K + O] what each character of [V, E] adds in the hidden layer, and directly: for `of_each`."""
+        start, stop = self._dims[0], sum(self._dims)
+        return embedding @ self._weights[:, start:stop].T
+
+    def of_each(self, states: Tensor, table: Tensor, chars: Tensor, log_probs: Tensor, last: bool) -> Tensor:
+        """[B, N, O] what `forward` says of each of N characters that may come, for a fraction of the work.
+
+        Args:
+            states: [B, H].
+            table: As `table` gives it.
+            chars: [B, N] ids.
+            log_probs: [B, N].
+            last: Whether they end their lines.
+        """
+        known = nn.functional.pad(states, (0, self.hidden.in_features - states.shape[1]))
+        known = torch.cat([packing.linear(known, layer.weight, layer.bias) for layer in (self.hidden, self.direct)], -1)
+        told = self._weights[:, -_NUM_TOLD] + last * self._weights[:, -1]
+        found = known[:, None] + table[chars] + log_probs[..., None] * told
+        hidden, direct = found.split([self.hidden.out_features, self.direct.out_features], dim=-1)
+        # Not a product of matrices, whose bits would depend on how many rows there are.
+        each: Tensor = (nn.functional.gelu(hidden)[..., None, :] * self.output.weight).sum(dim=-1) + direct
+        return each
+
+    @property
+    def _weights(self) -> Tensor:
+        return torch.cat([self.hidden.weight, self.direct.weight])
+
     def weighted(self, shares: Tensor) -> "ValueHead":
         """A head of one output, the sum of this one's outputs times [O] shares."""
         head = ValueHead(*self._dims, self.hidden.out_features)

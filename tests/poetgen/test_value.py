@@ -37,3 +37,17 @@ def test_what_it_says_hangs_on_every_input_and_on_no_other_row() -> None:
             assert differs.tolist() == [row == 4 for row in range(9)]
         assert (head(*inputs, True) != said).all()
         assert torch.equal(head(*[values[2:5] for values in inputs], False), said[2:5])
+
+
+def test_it_says_the_same_of_many_characters_at_a_place_as_of_each() -> None:
+    torch.manual_seed(0)
+    head = ValueHead(32, 16, 8, num_outputs=2).eval()
+    states, embedding = torch.randn(5, 32), torch.randn(40, 16)
+    chars, log_probs = torch.randint(0, 40, (5, 7)), -torch.rand(5, 7)
+    with torch.no_grad():
+        for last in (False, True):
+            each = head.of_each(states, head.table(embedding), chars, log_probs, last)
+            one = head(states[:, None].expand(-1, 7, -1), embedding[chars], log_probs, last)
+            assert torch.allclose(each, one, atol=1e-5)
+            alone = head.of_each(states[3:], head.table(embedding), chars[3:], log_probs[3:], last)
+            assert torch.equal(alone, each[3:])
