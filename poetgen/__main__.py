@@ -141,6 +141,10 @@ def _parser() -> argparse.ArgumentParser:
             stage.add_argument("--reward", choices=("probability", "logit"), default="logit")
             stage.add_argument("--marks", type=Path, help="poems that readers rated: what to choose candidates by")
             stage.add_argument("--discriminator-only", action="store_true", help="leave the generator as pretrained")
+            stage.add_argument(
+                "--counted-chars", type=_whole, default=5000,
+                help="of each form, in four rounds, to find out which characters to lift; 0: lift what is rare",
+            )  # fmt: skip
             stage.add_argument("--measured-poems", type=_whole, default=250, help="of each form, for the figures")
             stage.add_argument("--promote", action="store_true", help="use the new version from now on")
 
@@ -287,7 +291,7 @@ def _adversarial(options: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from poetgen.dataset import load_dataset
-    from poetgen.training import adversarial, pretrain, release
+    from poetgen.training import adversarial, lifts, pretrain, release
     from poetgen.training.marks import read_marks
     from poetgen.training.run import Run, use_device
 
@@ -312,6 +316,9 @@ def _adversarial(options: argparse.Namespace) -> int:
     if marked:
         print("Learning from the marks ...", file=sys.stderr)
     model = release.assemble(dataset, generator.cpu(), discriminator.cpu(), recipes, marked)
+    if options.counted_chars:
+        with tqdm(total=lifts.num_poems(dataset, options.counted_chars), unit="poem", desc="lifts") as bar:
+            model = lifts.lifted(model, dataset, options.counted_chars, progress=lambda number: _advance(bar, number))
     print("Measuring ...", file=sys.stderr)
     name = release.register(release.with_figures(model, dataset, options.measured_poems), registry)
     if options.promote:

@@ -40,7 +40,8 @@ class Model:
     Attributes:
         shares: How common each pattern and rhyme group is, as `drafting` wants it.
         temperature: The default for writing.
-        lift: How much the decoder lifts rare characters, as `sampling.Constraints` wants it.
+        lift: How much the decoder lifts rare characters, as `sampling.Constraints` wants it, without `lifts`.
+        lifts: [V] how much it lifts each (see `training.lifts`); None if that was not found out.
         value_head: What readers are expected to make of its poems (see `training.marks`); None if none were asked.
         base: What a voice changes, and shares all the rest with; None for a whole version.
     """
@@ -55,6 +56,7 @@ class Model:
     shares: Shares
     temperature: float = 1.0
     lift: float = 0.0
+    lifts: Tensor | None = None
     value_head: ValueHead | None = None
     base: "Model | None" = None
     parent: str | None = None
@@ -79,6 +81,8 @@ def save_model(model: Model, folder: Path) -> str:
     arrays |= {f"planner.{name}": array for name, array in dataset.planner_arrays(model.planner).items()}
     arrays |= {"classics.bits": model.classics.bits, "tails": model.tails.ids.astype(np.int16)}
     tensors |= {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+    if model.lifts is not None:
+        tensors["lifts"] = model.lifts.half()
     return write_version(
         folder,
         tensors,
@@ -145,6 +149,7 @@ def load_model(folder: Path) -> tuple[str, Model]:
             record["shares"],
             float(record["temperature"]),
             float(record.get("lift", 0)),  # versions of the first editions have none
+            tensors["lifts"].float() if "lifts" in tensors else None,  # versions until the tenth release have none
             _value_head(tensors, generator.config),
             parent=record["parent"],
             figures=record["figures"],

@@ -47,7 +47,7 @@ _SHARING = 4
 _CHANCE = random.SystemRandom()
 # In the choice among candidates: what a unit of the discriminator's logit counts for, and of what of it is a voice's
 # taste; a character's being e times as rare; and its cosine with the theme.
-_LOGIT_WEIGHT, _TASTE_WEIGHT, _RARENESS_WEIGHT, _THEME_WEIGHT = 0.05, 0.8, 0.15, 0.4
+_LOGIT_WEIGHT, _TASTE_WEIGHT, _LIFT_WEIGHT, _THEME_WEIGHT = 0.05, 0.8, 0.125, 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +203,7 @@ class Poet:
         # A character's share in a poem's taste, times T, is its share in T characters' mean; and the longer poems are,
         # the more alike they are in the mean.
         scale = form.num_chars**0.5
-        gains = _TASTE_WEIGHT * scale * discriminator.taste - _RARENESS_WEIGHT * self._constraints.log_shares
+        gains = _TASTE_WEIGHT * scale * discriminator.taste + _LIFT_WEIGHT * self._constraints.lifts
         # Of outlines that are all near to the theme, those whose poems keep to it.
         numbers = list(dict.fromkeys(number for number, _ in asked))
         themes = {number: draft.theme for (number, _), draft in zip(asked, drafts, strict=True)}
@@ -315,7 +315,13 @@ def _went(number: int, ways: Sequence[int]) -> int:
 def constraints_of(model: Model) -> Constraints:
     """What keeps a model's poems to form, tone and rhyme, and its rare characters in use."""
     return Constraints(
-        model.vocabulary, model.phonology, model.planner, model.tails, model.generator.device, lift=model.lift
+        model.vocabulary,
+        model.phonology,
+        model.planner,
+        model.tails,
+        model.generator.device,
+        lift=model.lift,
+        lifts=model.lifts,
     )
 
 

@@ -29,9 +29,8 @@ def test_from_a_corpus_to_a_poem(
     tiny = ["--data", data, "--preset", "tiny", "--minutes", "0.02", "--threads", "1"]
     assert main(["pretrain", *tiny, "--out", taught]) == 0
     assert main(["pretrain", *tiny, "--teacher", taught, "--out", first]) == 0
-    assert (
-        main(["adversarial", *tiny, "--generator", first, "--out", second, "--promote", "--measured-poems", "8"]) == 0
-    )
+    adversarial = ["adversarial", *tiny, "--generator", first, "--out", second, "--promote", "--measured-poems", "8"]
+    assert main([*adversarial, "--counted-chars", "160"]) == 0
     name = re.search(r"Registered as (\w+)", capsys.readouterr().out)
     assert name is not None
     assert main(["write", "--form", "wulv", "--count", "5", "--candidates", "2", "--json"]) == 0
@@ -41,6 +40,7 @@ def test_from_a_corpus_to_a_poem(
     assert main(["versions", "show", name[1]]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["recipe"]["pretrain"]["teacher"]["stage"] == "pretrain"
+    assert all(0 < distance < 1 for distance in shown["recipe"]["lifts"])
     figures = shown["figures"]
     assert {"generator", "unigram", "bigram", "trigram"} <= set(figures["nats_per_char"])
     assert figures["noise"].keys() == {"own", "another's", "prior"}

@@ -214,6 +214,7 @@ def test_the_command_learns_from_marks(
     monkeypatch.setenv("POETGEN_HOME", str(tmp_path / "home"))
     command = ["adversarial", "--data", str(prepared), "--generator", str(pretraining), "--out", str(tmp_path / "run")]
     command += ["--preset", "tiny", "--minutes", "0.02", "--threads", "1", "--measured-poems", "8", "--promote"]
+    command += ["--counted-chars", "0"]
     assert main([*command, "--marks", str(tmp_path / "nowhere")]) == 2
     assert "no file of marks" in capsys.readouterr().err
     assert not (tmp_path / "run").exists(), "said before the work, not after"
@@ -221,6 +222,7 @@ def test_the_command_learns_from_marks(
     model = Poet.load(tmp_path / "home", num_threads=1).model
     assert model.value_head is not None
     assert model.recipe["marks"]["poems"] == len(marked)  # type: ignore[index]
+    assert model.lifts is None, "nothing was counted"
 
 
 def test_the_shipped_marks_are_of_regulated_poems_by_several_readers(tmp_path: Path) -> None:
