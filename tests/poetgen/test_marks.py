@@ -231,3 +231,16 @@ def test_the_shipped_marks_are_of_regulated_poems_by_several_readers(tmp_path: P
     assert len(marks) > 8_000
     assert len({poem.sitting for poem in marks}) > 50
     assert all(prosody.check(Poem(poem.lines), phonology).passed for poem in marks[::50])
+
+
+def test_what_readers_are_expected_to_like_is_drawn_more_often(poet: Poet) -> None:
+    generator = poet.model.generator
+    drafts = poet._drafter.drafts([PoemRequest(FORMS["qijue"])] * 60, list(range(60)))
+    head = ValueHead(generator.config.hidden_dim, generator.config.embedding_dim, 4).eval()
+    for weights in head.parameters():
+        torch.nn.init.zeros_(weights)
+    indifferent = sample(generator, poet._constraints, drafts, value_head=head)
+    with torch.no_grad():
+        head.direct.weight[:, -2] = 2.0
+    fond_of_the_likely = sample(generator, poet._constraints, drafts, value_head=head)
+    assert fond_of_the_likely.log_probs.mean() > indifferent.log_probs.mean() + 0.1
