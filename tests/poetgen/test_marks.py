@@ -241,6 +241,6 @@ def test_what_readers_are_expected_to_like_is_drawn_more_often(poet: Poet) -> No
         torch.nn.init.zeros_(weights)
     indifferent = sample(generator, poet._constraints, drafts, value_head=head)
     with torch.no_grad():
-        head.direct.weight[:, -2] = 2.0
+        head.direct.weight[:, -2] = 20.0
     fond_of_the_likely = sample(generator, poet._constraints, drafts, value_head=head)
     assert fond_of_the_likely.log_probs.mean() > indifferent.log_probs.mean() + 0.1
