@@ -81,7 +81,7 @@ def _whole(text: str) -> int:
     return _at_least(1, text)
 
 
-def _seed(text: str) -> int:
+def _from_zero(text: str) -> int:
     return _at_least(0, text)
 
 
@@ -123,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
             "--minutes", type=_minutes, required=True, help="whole budget, earlier parts of a resumed run included"
         )
         stage.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
-        stage.add_argument("--seed", type=_seed, default=0)
+        stage.add_argument("--seed", type=_from_zero, default=0)
         stage.add_argument("--device", default="cpu", help="cpu or cuda")
         stage.add_argument("--threads", type=_whole, default=None, help="CPU threads to compute with")
         stage.set_defaults(run=run)
@@ -142,7 +142,7 @@ def _parser() -> argparse.ArgumentParser:
             stage.add_argument("--marks", type=Path, help="poems that readers rated: what to choose candidates by")
             stage.add_argument("--discriminator-only", action="store_true", help="leave the generator as pretrained")
             stage.add_argument(
-                "--counted-chars", type=_whole, default=5000,
+                "--counted-chars", type=_from_zero, default=5000,
                 help="of each form, in four rounds, to find out which characters to lift; 0: lift what is rare",
             )  # fmt: skip
             stage.add_argument("--measured-poems", type=_whole, default=250, help="of each form, for the figures")
@@ -153,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     referee.add_argument("--preset", choices=("tiny", "base"), default="base")
     referee.add_argument("--minutes", type=_minutes, default=25.0, help="whole budget (default 25)")
     referee.add_argument("--resume", action="store_true", help="go on from its checkpoint")
-    referee.add_argument("--seed", type=_seed, default=0)
+    referee.add_argument("--seed", type=_from_zero, default=0)
     referee.add_argument("--threads", type=_whole, default=None, help="CPU threads to compute with")
     referee.set_defaults(run=_referee)
 
@@ -164,7 +164,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--preset", choices=("tiny", "base"), default="base", help="how much is measured")
     evaluate.add_argument("--json", action="store_true", help="all figures as one JSON object")
     evaluate.add_argument("--plots", type=Path, help="folder for pictures")
-    evaluate.add_argument("--seed", type=_seed, default=0)
+    evaluate.add_argument("--seed", type=_from_zero, default=0)
     evaluate.add_argument("--threads", type=_whole, default=None, help="CPU threads to compute with")
     evaluate.set_defaults(run=_evaluate)
 
@@ -176,7 +176,7 @@ def _parser() -> argparse.ArgumentParser:
     finetune.add_argument("--base", help="the version to start from (default: the shared one in use)")
     finetune.add_argument("--data", type=Path, help="a prepared corpus, if there is one, to measure what is lost")
     finetune.add_argument("--minutes", type=_minutes, default=10.0, help="give up after this long (default 10)")
-    finetune.add_argument("--seed", type=_seed, default=0)
+    finetune.add_argument("--seed", type=_from_zero, default=0)
     finetune.add_argument("--json", action="store_true", help="progress and outcome as JSON lines")
     finetune.set_defaults(run=_finetune)
 
