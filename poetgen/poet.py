@@ -46,7 +46,7 @@ _SCORE_ROWS = 128
 _SHARING = 4
 _CHANCE = random.SystemRandom()
 # In the choice among candidates: what a unit of the discriminator's logit counts for, and of what of it is a voice's
-# taste; a character's being e times as rare; and its cosine with the theme.
+# taste; a nat of a character's lift; and its cosine with the theme.
 _LOGIT_WEIGHT, _TASTE_WEIGHT, _LIFT_WEIGHT, _THEME_WEIGHT = 0.05, 0.8, 0.125, 0.4
 
 

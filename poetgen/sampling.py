@@ -255,7 +255,7 @@ def sample(
             a group go on, each in every way that its uniforms hold if it is open: a search as in Mudgal et al. 2024,
             whose blocks are lines here, and whose value is `worths`. Of others 32 go on.
         gains: [G, V] what each character counts for in that, for each group (one, if there are none).
-        value_head: Says what readers are expected to make of each character.
+        value_head: Says what readers are expected to make of each character: in that, and before one is drawn.
         is_copied: Whether people wrote a line of these ids. Then it goes on only where all the others do no better.
         keep_masks: Return the masks, to train under them; not together with groups. Then people's line ends are not
             made likelier, for the generator shall learn from what it drew by itself.

@@ -52,7 +52,7 @@ class ValueHead(nn.Module):
     def table(self, embedding: Tensor) -> Tensor:
         """[V, K + O] what each character of [V, E] adds in the hidden layer, and directly: for `of_each`."""
         start, stop = self._dims[0], sum(self._dims)
-        return embedding @ self._weights[:, start:stop].T
+        return embedding @ self._columns(start, stop).T
 
     def of_each(self, states: Tensor, table: Tensor, chars: Tensor, log_probs: Tensor, last: bool) -> Tensor:
         """[B, N, O] what `forward` says of each of N characters that may come, for a fraction of the work.
@@ -66,16 +66,17 @@ class ValueHead(nn.Module):
         """
         known = nn.functional.pad(states, (0, self.hidden.in_features - states.shape[1]))
         known = torch.cat([packing.linear(known, layer.weight, layer.bias) for layer in (self.hidden, self.direct)], -1)
-        told = self._weights[:, -_NUM_TOLD] + last * self._weights[:, -1]
+        likely, likely_last = self._columns(-_NUM_TOLD, None).unbind(dim=1)
+        told = likely + last * likely_last
         found = known[:, None] + table[chars] + log_probs[..., None] * told
         hidden, direct = found.split([self.hidden.out_features, self.direct.out_features], dim=-1)
         # Not a product of matrices, whose bits would depend on how many rows there are.
         each: Tensor = (nn.functional.gelu(hidden)[..., None, :] * self.output.weight).sum(dim=-1) + direct
         return each
 
-    @property
-    def _weights(self) -> Tensor:
-        return torch.cat([self.hidden.weight, self.direct.weight])
+    def _columns(self, start: int, stop: int | None) -> Tensor:
+        """[K + O, ...] what both layers make of some of the inputs."""
+        return torch.cat([layer.weight[:, start:stop] for layer in (self.hidden, self.direct)])
 
     def weighted(self, shares: Tensor) -> "ValueHead":
         """A head of one output, the sum of this one's outputs times [O] shares."""

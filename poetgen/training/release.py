@@ -54,8 +54,7 @@ def assemble(
         shares_of(dataset.train),
         DEFAULT_TEMPERATURE,
         DEFAULT_LIFT,
-        None,
-        learned.value_head if learned else None,
+        value_head=learned.value_head if learned else None,
         recipe={**recipe, "marks": learned.figures} if learned else recipe,
     )
 

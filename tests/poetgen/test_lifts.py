@@ -31,11 +31,8 @@ def skewed(poet: Poet) -> Poet:
 
 @pytest.fixture(scope="module")
 def lifted(skewed: Poet, dataset: Dataset) -> Poet:
-    # What is written one draft at a time, as `frequencies` counts it, would do; the choice only takes time here.
     told: list[int] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("poetgen.poem.DEFAULT_CANDIDATES", 1)
-        model = lifts.lifted(skewed.model, dataset, 4000, progress=told.append)
+    model = lifts.lifted(skewed.model, dataset, 4000, progress=told.append)
     assert sum(told) == pytest.approx(lifts.num_poems(dataset, 4000), rel=0.1)
     return Poet("lifted", model)
 
