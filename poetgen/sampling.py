@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from poetgen import packing, prosody, script
 from poetgen.dataset import PATTERN_IDS, RHYME_IDS
@@ -278,7 +278,10 @@ def sample(
         if groups is not None and line:
             own = rows[:count].tolist()
             places, ways = _continued(
-                decoder.worths[:count], [groups[row] for row in own], [drafts[row].is_open for row in own]
+                decoder.worths[:count].tolist(),
+                decoder.ids[:count].tolist(),
+                [groups[row] for row in own],
+                [drafts[row].is_open for row in own],
             )
             count = len(places)
             kept = torch.tensor([*places, *[places[-1]] * (packing.MIN_ROWS - count)], device=device)
@@ -303,27 +306,36 @@ def sample(
     )
 
 
-def _continued(worths: Tensor, groups: Sequence[int], are_open: Sequence[bool]) -> tuple[list[int], list[int | None]]:
+def _continued(
+    worths: Sequence[float], texts: Sequence[Sequence[int]], groups: Sequence[int], are_open: Sequence[bool]
+) -> tuple[list[int], list[int | None]]:
     """Which poems go on, and which way each; None for its own.
 
     Args:
-        worths: [B] so far.
+        worths: B of them, so far.
+        texts: B of them, so far. Of poems of a group that are alike one goes on: the others would be written alike too.
         groups: B of them.
         are_open: B of them; all of a group are open, or none.
     """
     members: dict[int, list[int]] = {}
     for place, group in enumerate(groups):
         members.setdefault(group, []).append(place)
-    scores = worths.tolist()
     going: list[int] = []
     ways: list[int | None] = []
     for places in members.values():
         width = min(len(places), _KEPT * WAYS)
-        searching = are_open[places[0]]
-        kept = -(-width // WAYS) if searching else width
-        ranked = sorted(places, key=lambda place: -scores[place])
-        going += [ranked[number % kept] for number in range(width)]
-        ways += [number // kept if searching else None for number in range(width)]
+        ranked = sorted(places, key=lambda place: -worths[place])
+        if not are_open[places[0]]:
+            going += ranked[:width]
+            ways += [None] * width
+            continue
+        best: dict[tuple[int, ...], int] = {}
+        for place in ranked:
+            best.setdefault(tuple(texts[place]), place)
+        kept = list(best.values())[: -(-width // WAYS)]
+        width = min(width, len(kept) * WAYS)
+        going += [kept[number % len(kept)] for number in range(width)]
+        ways += [number // len(kept) for number in range(width)]
     return going, ways
 
 
@@ -384,7 +396,6 @@ class _Decoder:
         for place in range(num_chars):
             known = self._forced[:, place] > UNKNOWN_ID
             self._used[self._rows[known], self._forced[known, place]] = _AGAIN
-        self._weights = torch.zeros(batch, -(-vocabulary_size // _BLOCK) * _BLOCK, device=device)
         self.ids = torch.zeros(batch, num_chars, dtype=torch.long, device=device)
         self.log_probs, self.worths = torch.zeros(2, batch, device=device)
 
@@ -394,7 +405,6 @@ class _Decoder:
             setattr(self, name, getattr(self, name)[places])
         self._state = self._state.take(places)
         self._rows = torch.arange(len(places), device=places.device)
-        self._weights = self._weights[: len(places)]
 
     def turn(self, line: int, ways: Sequence[int | None]) -> None:
         """Write a line of the first poems in these ways; None leaves a poem its own."""
@@ -436,13 +446,19 @@ class _Decoder:
             tempered += _TAIL_GAIN * self._fits_tail(line, position)
         if last:
             tempered += torch.where(self._rhyming[:, line, None], self._rhyme_biases, 0.0)
-        if self._table is not None:
-            tempered = self._guided(tempered, logits, known, last)
-        chosen = self._draw(tempered, self._uniforms[self._rows, self.ways[:, line], place][:, None])
+        totals = torch.logsumexp(logits, dim=-1, keepdim=True)
+        uniforms = self._uniforms[self._rows, self.ways[:, line], place][:, None]
+        if self._table is None:
+            chosen = self._draw(tempered, uniforms)
+        else:
+            # In the order of their ids, as among all, so that hardly a draw depends on how many are compared.
+            chars = tempered.topk(_NUM_GUIDED).indices.sort().values
+            guided = tempered.gather(1, chars) + self._guidance(chars, logits.gather(1, chars) - totals, known, last)
+            chosen = chars.gather(1, self._draw(guided, uniforms)[:, None])[:, 0]
         forced = self._forced[:, place]
         chosen = torch.where(forced >= 0, forced, chosen)
         self.ids[:, place] = chosen
-        log_probs = logits.gather(1, chosen[:, None])[:, 0] - torch.logsumexp(logits, dim=-1)
+        log_probs = (logits.gather(1, chosen[:, None]) - totals)[:, 0]
         self.log_probs += log_probs
         if self._gains is not None:
             self.worths += self._gains[self._groups, chosen]
@@ -466,14 +482,11 @@ class _Decoder:
             self._used.scatter_reduce_(1, chosen[:, None], once[:, None], "amin")
         return mask
 
-    def _guided(self, tempered: Tensor, logits: Tensor, known: Tensor, last: bool) -> Tensor:
-        """[B, V] log probabilities, up to a constant, moved by what readers are expected to make of each character."""
+    def _guidance(self, chars: Tensor, log_probs: Tensor, known: Tensor, last: bool) -> Tensor:
+        """[B, N] what readers are expected to make of each of [B, N] characters with these log p, in nats."""
         assert self._value_head is not None
         assert self._table is not None
-        likeliest, chars = tempered.topk(_NUM_GUIDED)
-        log_probs = logits.gather(1, chars) - torch.logsumexp(logits, dim=-1, keepdim=True)
-        marks = self._value_head.of_each(known, self._table, chars, log_probs, last)[..., 0]
-        return torch.full_like(tempered, -torch.inf).scatter_(1, chars, likeliest + _GUIDANCE * marks)
+        return _GUIDANCE * self._value_head.of_each(known, self._table, chars, log_probs, last)[..., 0]
 
     def _fits_tail(self, line: int, position: int) -> Tensor:
         """[B, V] 1 for characters that begin, or go on with, an end that people's lines have and this one may have."""
@@ -495,22 +508,24 @@ class _Decoder:
         found[rows[fits], tails[fits, written]] = 1
         return found
 
-    def _draw(self, tempered: Tensor, uniforms: Tensor) -> Tensor:
-        """[B] characters, each by the inverse of its row's distribution function: one number decides, in any batch.
+    @staticmethod
+    def _draw(tempered: Tensor, uniforms: Tensor) -> Tensor:
+        """[B] columns, each by the inverse of its row's distribution function: one number decides, in any batch.
 
         Args:
-            tempered: [B, V] log probabilities, up to a constant for each row.
+            tempered: [B, N] log probabilities, up to a constant for each row.
             uniforms: [B, 1] in [0, 1).
         """
-        size = tempered.shape[1]
-        torch.exp(tempered - tempered.amax(dim=1, keepdim=True), out=self._weights[:, :size])
+        weights = nn.functional.pad(
+            tempered - tempered.amax(dim=1, keepdim=True), (0, -tempered.shape[1] % _BLOCK), value=-torch.inf
+        ).exp_()
         # First which block of characters, then which of the block: a running sum over all of them takes far longer.
-        blocks = self._weights.view(len(tempered), -1, _BLOCK)
+        blocks = weights.view(len(tempered), -1, _BLOCK)
         ends = blocks.sum(dim=2).double().cumsum(dim=1)
         targets = torch.minimum(uniforms * ends[:, -1:], ends[:, -1:] * _JUST_BELOW)
         block = torch.searchsorted(ends, targets, right=True)
         before = ends.gather(1, (block - 1).clamp(min=0)) * (block > 0)
-        within = blocks[self._rows, block[:, 0]].double().cumsum(dim=1)
+        within = blocks[torch.arange(len(blocks), device=blocks.device), block[:, 0]].double().cumsum(dim=1)
         rest = torch.minimum(targets - before, within[:, -1:] * _JUST_BELOW)
         return (block * _BLOCK + torch.searchsorted(within, rest, right=True))[:, 0]
 

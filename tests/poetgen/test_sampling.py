@@ -165,6 +165,15 @@ def test_drafts_that_are_not_open_keep_their_ways(
         sample(generator, constraints, drafts[:8], groups=[0] * 8, keep_masks=True)
 
 
+def test_of_poems_that_are_alike_one_goes_on(drafter: Drafter, generator: Generator, constraints: Constraints) -> None:
+    # Where nothing is left to chance, drafts that are alike and ways to go on with them give the same poem.
+    drafts = [replace(draft, temperature=1e-3, is_open=True) for draft in drafts_for(drafter, "wujue", range(3))]
+    for repeated in drafts:
+        found = sample(generator, constraints, [*drafts, *[repeated] * 5], groups=[0] * 8)
+        assert len(found.ids) == 8, "two go on, each in four ways"
+        assert len({tuple(ids) for ids in found.ids.tolist()}) == 2, "and they are not alike"
+
+
 def test_copied_lines_do_not_go_on(drafter: Drafter, generator: Generator, constraints: Constraints) -> None:
     drafts = drafts_for(drafter, "qijue", range(16))
     free = sample(generator, constraints, drafts, groups=[0] * 16)
