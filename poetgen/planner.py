@@ -189,8 +189,8 @@ class Planner:
     # the more lines, the further they wander. So much that few others come than those nearest (docs/experiments.md).
     outline_focus = 80.0
     outline_focus_per_line = 3.0
-    # The nearest so many to a theme (one in a hundred at most) are equally likely; else one or two outlines would take
-    # most of a theme's poems.
+    # The nearest so many to a theme (one in two hundred at most) are equally likely; else one or two outlines would
+    # take most of a theme's poems.
     num_nearest = 40
 
     def __init__(
@@ -246,7 +246,7 @@ class Planner:
         plans = self.outlines[form].plans
         likeness = self._keyword_units @ self._direction(theme)
         near = likeness[plans.T].sum(axis=0) / self._lengths[form]
-        level = min(self.num_nearest, -(-len(near) // 100))
+        level = min(self.num_nearest, -(-len(near) // 200))
         near = np.minimum(near, np.partition(near, -level)[-level])
         focus = self.outline_focus + self.outline_focus_per_line * plans.shape[1]
         return _chances(focus * near + self._gains[plans.T].sum(axis=0))

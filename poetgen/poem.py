@@ -19,7 +19,7 @@ DEFAULT_CANDIDATES = 64
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.1, 2.0
 # Of a new version. Cool, for what theme, outline and z decide needs no chance any more; and rare characters lifted by
 # more than coolness takes from them, which readers do not mind, while they do mind warmth (docs/experiments.md).
-DEFAULT_TEMPERATURE = 0.6
+DEFAULT_TEMPERATURE = 0.55
 DEFAULT_LIFT = 1.2
 
 

@@ -47,7 +47,7 @@ _SHARING = 4
 _CHANCE = random.SystemRandom()
 # In the choice among candidates: what a unit of the discriminator's logit counts for, and of what of it is a voice's
 # taste; a nat of a character's lift; and its cosine with the theme.
-_LOGIT_WEIGHT, _TASTE_WEIGHT, _LIFT_WEIGHT, _THEME_WEIGHT = 0.05, 0.8, 0.125, 0.4
+_LOGIT_WEIGHT, _TASTE_WEIGHT, _LIFT_WEIGHT, _THEME_WEIGHT = 0.05, 0.8, 0.3, 3.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +202,7 @@ class Poet:
         form, discriminator = drafts[0].form, self.model.discriminator
         # A character's share in a poem's taste, times T, is its share in T characters' mean; and the longer poems are,
         # the more alike they are in the mean.
-        scale = form.num_chars**0.5
-        gains = _TASTE_WEIGHT * scale * discriminator.taste + _LIFT_WEIGHT * self._constraints.lifts
+        gains = _TASTE_WEIGHT * form.num_chars**0.5 * discriminator.taste + _LIFT_WEIGHT * self._constraints.lifts
         # Of outlines that are all near to the theme, those whose poems keep to it.
         numbers = list(dict.fromkeys(number for number, _ in asked))
         themes = {number: draft.theme for (number, _), draft in zip(asked, drafts, strict=True)}
@@ -213,7 +212,7 @@ class Poet:
             self._constraints,
             drafts,
             groups=[numbers.index(number) for number, _ in asked],
-            gains=gains + _THEME_WEIGHT * scale * torch.from_numpy(likeness).float(),
+            gains=gains + _THEME_WEIGHT * torch.from_numpy(likeness).float(),
             value_head=self.model.value_head,
             is_copied=lambda ids: self.model.classics.hold(self.model.vocabulary.decode(ids)),
         )

@@ -128,7 +128,7 @@ def test_those_nearest_to_a_theme_are_equally_likely(vectors: planner.Vectors, m
     words, theme = words_of(vectors), [CIRCLES[0][0]]
     nine = with_outlines(vectors)
     ranked = np.argsort(-nine.outline_chances("wujue", theme), kind="stable")
-    plans = nine.outlines["wujue"].plans[np.concatenate([ranked[:4], np.repeat(ranked[4:], 100)])]
+    plans = nine.outlines["wujue"].plans[np.concatenate([ranked[:4], np.repeat(ranked[4:], 200)])]
     numbers = np.arange(len(plans), dtype=np.int32)
     finder = Planner(
         vectors, words.keywords, words.counts, words.char_counts, {"wujue": Outlines(plans, numbers, numbers)}
@@ -136,7 +136,7 @@ def test_those_nearest_to_a_theme_are_equally_likely(vectors: planner.Vectors, m
     monkeypatch.setattr(Planner, "num_nearest", 1)
     chances = finder.outline_chances("wujue", theme)
     assert chances[:4].min() > 10 * chances[4:].max()
-    monkeypatch.setattr(Planner, "num_nearest", 10**6)  # one in a hundred: six
+    monkeypatch.setattr(Planner, "num_nearest", 10**6)  # one in two hundred: six
     chances = finder.outline_chances("wujue", theme)
     assert chances[:4] == pytest.approx(np.full(4, chances[4:].max()))
 
