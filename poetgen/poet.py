@@ -182,10 +182,19 @@ class Poet:
                     written[number].append(result)
                 if progress:
                     progress(len(chunk))
+        for number, request in enumerate(requests):
+            if request.vary is not None:
+                written[number] = self._others(request, written[number])
         return [
             self._composition(request, max(written[number], key=lambda one: one.worth))
             for number, request in enumerate(requests)
         ]
+
+    def _others(self, request: PoemRequest, variations: list[_Written]) -> list[_Written]:
+        """Those that are not, word for word, the poem they vary; all, if none is another."""
+        (own,) = self.compose([replace(request, vary=None, seed=request.vary)])
+        ids = self.model.vocabulary.encode(own.poem.text)
+        return [one for one in variations if one.ids != ids] or variations
 
     def _lines(self, ids: Sequence[int], form: Form) -> tuple[str, ...]:
         text, length = self.model.vocabulary.decode(ids), form.line_lengths[0]
