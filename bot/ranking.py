@@ -12,13 +12,13 @@ PERIODS: dict[str, int | None] = {"day": 1, "week": 7, "month": 30, "year": 365,
 
 
 def wilson(up: int, down: int) -> float:
-    """The Wilson score interval's lower bound of the share of likes, 0 to 1; 0 without votes.
+    """The Wilson score interval's lower bound of the share of likes, 0 to 1; 0 without likes.
 
     Two likes of two are worth less than nineteen of twenty. Wilson, "Probable Inference" (1927).
     """
+    if not up:
+        return 0.0  # which the formula misses, for some numbers of votes, by what rounding leaves
     votes = up + down
-    if votes == 0:
-        return 0.0
     share = up / votes
     spread = _Z * math.sqrt(share * (1 - share) / votes + _Z * _Z / (4 * votes * votes))
     return max(0.0, (share + _Z * _Z / (2 * votes) - spread) / (1 + _Z * _Z / votes))
