@@ -10,7 +10,7 @@ import math
 import random
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from poetgen.drafting import Drafter
 from poetgen.errors import RequestError
 from poetgen.generator import Conditions
 from poetgen.likelihood import IMPORTANCE_SAMPLES, poem_nll
+from poetgen.memory import Memory
 from poetgen.poem import (
     FORMS,
     MAX_CANDIDATES,
@@ -46,8 +47,10 @@ _SCORE_ROWS = 128
 _SHARING = 4
 _CHANCE = random.SystemRandom()
 # In the choice among candidates: what a unit of the discriminator's logit counts for, and of what of it is a voice's
-# taste; a nat of a character's lift; and its cosine with the theme.
-_LOGIT_WEIGHT, _TASTE_WEIGHT, _LIFT_WEIGHT, _THEME_WEIGHT = 0.05, 0.8, 0.3, 3.4
+# taste; a nat of a character's lift; its cosine with the theme; and what a pair of characters takes from a line for
+# having come once lately.
+_LOGIT_WEIGHT, _TASTE_WEIGHT, _LIFT_WEIGHT, _THEME_WEIGHT, _STALENESS_WEIGHT = 0.05, 0.8, 0.3, 3.4, 1.7
+_COPYING = 1e3
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,7 @@ class Poet:
         self.model = model
         self._constraints = constraints_of(model)
         self._drafter = drafter_of(model, self._constraints)
+        self._memory = Memory()
 
     @classmethod
     def load(
@@ -170,25 +174,33 @@ class Poet:
             source: Draws the seeds of the candidates.
             progress: Told the number of candidates written, after each batch.
         """
-        waiting: dict[str, list[tuple[int, int]]] = defaultdict(list)
-        for number, request in enumerate(requests):
-            waiting[request.form.name] += [(number, seed) for seed in _seeds(request, source)]
-        written: dict[int, list[_Written]] = defaultdict(list)
-        for pairs in waiting.values():
-            for start in range(0, len(pairs), MAX_ROWS):
-                chunk = pairs[start : start + MAX_ROWS]
-                drafts = self._drafter.drafts([requests[number] for number, _ in chunk], [seed for _, seed in chunk])
-                for number, result in self._write(drafts, chunk):
-                    written[number].append(result)
-                if progress:
-                    progress(len(chunk))
-        for number, request in enumerate(requests):
-            if request.vary is not None:
-                written[number] = self._others(request, written[number])
-        return [
-            self._composition(request, max(written[number], key=lambda one: one.worth))
-            for number, request in enumerate(requests)
-        ]
+        seeds = [_seeds(request, source) for request in requests]
+        composed: dict[int, Composition] = {}
+        for numbers in _together(requests, [len(own) for own in seeds]):
+            asked = [(number, seed) for number in numbers for seed in seeds[number]]
+            drafts = self._drafter.drafts([requests[number] for number, _ in asked], [seed for _, seed in asked])
+            written: dict[int, list[_Written]] = defaultdict(list)
+            for number, result in self._write(drafts, asked):
+                written[number].append(result)
+            for number in numbers:
+                composed[number] = self._composition(requests[number], self._chosen(requests[number], written[number]))
+            if progress:
+                progress(len(asked))
+        return [composed[number] for number in range(len(requests))]
+
+    def _chosen(self, request: PoemRequest, candidates: list[_Written]) -> _Written:
+        """The worthiest; it is remembered, unless it is a poem written again."""
+        if request.vary is not None:
+            candidates = self._others(request, candidates)
+        chosen = max(candidates, key=lambda one: one.worth)
+        if request.seed is None:
+            self._memory.keep(np.reshape(chosen.ids, (request.form.num_lines, -1)).tolist())
+        return chosen
+
+    def _cost(self, line: Sequence[int]) -> float:
+        """What a line takes from the worth of its poem: one that people wrote more than any is worth."""
+        copied = self.model.classics.hold(self.model.vocabulary.decode(line))
+        return _COPYING * copied + _STALENESS_WEIGHT * self._memory.staleness(line)
 
     def _others(self, request: PoemRequest, variations: list[_Written]) -> list[_Written]:
         """Those that are not, word for word, the poem they vary; all, if none is another."""
@@ -223,7 +235,7 @@ class Poet:
             groups=[numbers.index(number) for number, _ in asked],
             gains=gains + _THEME_WEIGHT * torch.from_numpy(likeness).float(),
             value_head=self.model.value_head,
-            is_copied=lambda ids: self.model.classics.hold(self.model.vocabulary.decode(ids)),
+            cost=self._cost,
         )
         logits = discriminator.judge(drawn.ids, form, drawn.conditions.themes)
         worths = drawn.worths + _LOGIT_WEIGHT * logits
@@ -297,6 +309,21 @@ class Poet:
             if len(chosen) == 2:
                 break
         return self.model.vocabulary.decode([chosen[place] for place in sorted(chosen)])
+
+
+def _together(requests: Sequence[PoemRequest], sizes: Sequence[int]) -> Iterator[list[int]]:
+    """Numbers of requests that are written together: of one form, with no more candidates than there is room for."""
+    by_form: dict[str, list[int]] = defaultdict(list)
+    for number, request in enumerate(requests):
+        by_form[request.form.name].append(number)
+    for numbers in by_form.values():
+        some: list[int] = []
+        for number in numbers:
+            if some and sum(sizes[other] for other in (*some, number)) > MAX_ROWS:
+                yield some
+                some = []
+            some.append(number)
+        yield some
 
 
 def _seeds(request: PoemRequest, source: random.Random) -> list[int]:

@@ -31,7 +31,6 @@ _KEPT = 8
 _MARK_WEIGHT = 1.5
 # What it counts for, in nats, in the drawing of each of so many likeliest characters; others do not come.
 _GUIDANCE, _NUM_GUIDED = 1.0, 48
-_COPYING = 1e3  # more than any line is worth
 # Five rhymes at most in eight lines, none twice, and one to spare.
 MIN_RHYME_CHARS = 6
 
@@ -242,7 +241,7 @@ def sample(
     groups: Sequence[int] | None = None,
     gains: Tensor | None = None,
     value_head: ValueHead | None = None,
-    is_copied: Callable[[Sequence[int]], bool] | None = None,
+    cost: Callable[[Sequence[int]], float] | None = None,
     keep_masks: bool = False,
 ) -> Sample:
     """Draw one poem for each draft, or for the better ones of each group.
@@ -256,7 +255,7 @@ def sample(
             whose blocks are lines here, and whose value is `worths`. Of others 32 go on.
         gains: [G, V] what each character counts for in that, for each group (one, if there are none).
         value_head: Says what readers are expected to make of each character: in that, and before one is drawn.
-        is_copied: Whether people wrote a line of these ids. Then it goes on only where all the others do no better.
+        cost: What a line of these ids takes from the worth of its poem.
         keep_masks: Return the masks, to train under them; not together with groups. Then people's line ends are not
             made likelier, for the generator shall learn from what it drew by itself.
     """
@@ -292,8 +291,8 @@ def sample(
             mask = decoder.step(line, position, want_mask=keep_masks)
             if mask is not None:
                 masks.append(mask[:count])
-        if is_copied is not None:
-            decoder.charge(line, is_copied)
+        if cost is not None:
+            decoder.charge(line, cost)
     return Sample(
         rows[:count],
         decoder.ways[:count],
@@ -412,12 +411,12 @@ class _Decoder:
             if way is not None:
                 self.ways[row, line] = way
 
-    def charge(self, line: int, is_copied: Callable[[Sequence[int]], bool]) -> None:
-        """Take from the worth of poems whose line was copied."""
+    def charge(self, line: int, cost: Callable[[Sequence[int]], float]) -> None:
+        """Take from the worth of each poem what its line costs."""
         start = line * self._length
-        for row, ids in enumerate(self.ids[:, start : start + self._length].tolist()):
-            if is_copied(ids):
-                self.worths[row] -= _COPYING
+        self.worths -= torch.tensor(
+            [cost(ids) for ids in self.ids[:, start : start + self._length].tolist()], device=self.worths.device
+        )
 
     @staticmethod
     def _is_rhyming(form: Form, drafts: Sequence[Draft]) -> Tensor:

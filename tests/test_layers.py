@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[1]
 # Each module may import those of its own layer and of the layers above it in this table.
 POETGEN_LAYERS = (
     {"errors", "allocator"},
-    {"poem", "files", "classics", "seeds"},
+    {"poem", "files", "classics", "seeds", "memory"},
     {"script", "vocabulary", "phonology"},
     {"text", "prosody", "corpus", "planner", "tails", "record", "metrics"},
     {"registry", "dataset"},

@@ -13,7 +13,7 @@ from poetgen.poem import Form, PoemRequest
 from poetgen.poet import Poet
 from poetgen.vocabulary import UNKNOWN_ID, Vocabulary
 
-_PAGE = 50  # requests written together
+_PAGE = 4  # requests written together
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +94,11 @@ def written(
     seed: int,
     progress: Callable[[int], None] | None = None,
 ) -> Poems:
-    """A version's poems for requests of one form, with the candidates and the choice drawn from `seed`."""
-    source = random.Random(seed)
+    """A version's poems for requests of one form, with the candidates and the choice drawn from `seed`.
+
+    They are what a poet writes that remembers these poems and no others.
+    """
+    poet, source = Poet(poet.version, poet.model), random.Random(seed)
     lines = []
     for start in range(0, len(requests), _PAGE):
         page = [poet.check(request) for request in requests[start : start + _PAGE]]

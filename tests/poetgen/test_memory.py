@@ -1,0 +1,61 @@
+"""What the poet remembers of its last poems, and that it chooses by it."""
+
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from poetgen.memory import Memory
+from poetgen.metrics import distinct_pairs
+from poetgen.poem import FORMS, PoemRequest
+from poetgen.poet import Poet
+
+POEMS = st.lists(st.lists(st.lists(st.integers(3, 9), min_size=5, max_size=5), min_size=2, max_size=2), max_size=8)
+
+
+def test_a_pair_costs_the_root_of_how_often_it_came() -> None:
+    memory = Memory()
+    assert memory.staleness([3, 4, 5]) == 0
+    for _ in range(4):
+        memory.keep([[3, 4, 6], [7, 8, 9]])
+    memory.keep([[5, 3, 4], [4, 5, 3]])
+    assert memory.staleness([3, 4, 5]) == pytest.approx(5**0.5 + 1)
+    assert memory.staleness([6, 7, 4, 3]) == 0, "neither over the end of a line, nor backwards"
+    for _ in range(1000):
+        memory.keep([[3, 4]])
+    assert memory.staleness([3, 4]) == pytest.approx(8**0.5)
+
+
+@given(POEMS, POEMS, st.lists(st.integers(3, 9), min_size=2, max_size=7))
+def test_it_knows_its_last_poems_and_nothing_else(
+    before: list[list[list[int]]], last: list[list[list[int]]], line: list[int]
+) -> None:
+    memory, only = Memory(len(last)), Memory()
+    for poem in [*before, *last]:
+        memory.keep(poem)
+    for poem in last:
+        only.keep(poem)
+    assert memory.staleness(line) == pytest.approx(only.staleness(line))
+
+
+def test_a_poet_that_remembers_repeats_itself_less(poet: Poet, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = [PoemRequest(FORMS["wujue"], candidates=16, temperature=0.1)] * 60
+
+    def various(weight: float) -> float:
+        monkeypatch.setattr("poetgen.poet._STALENESS_WEIGHT", weight)
+        written = Poet("", poet.model).compose(asked, source=random.Random(1))
+        return distinct_pairs([item.poem.lines for item in written])
+
+    assert various(5.0) > various(0.0) + 0.02
+
+
+def test_only_what_is_new_is_remembered_and_a_seed_writes_its_poem_in_spite_of_it(poet: Poet) -> None:
+    fresh, asked = Poet("", poet.model), [PoemRequest(FORMS["qijue"], candidates=8)] * 4
+    for _ in range(3):  # written again by its seed, a poem is no news
+        fresh.compose([PoemRequest(FORMS["qijue"], seed=5)])
+    first = fresh.compose(asked, source=random.Random(2))
+    assert first == Poet("", poet.model).compose(asked, source=random.Random(2))
+    again = fresh.compose([replace(request, seed=item.seed) for request, item in zip(asked, first, strict=True)])
+    assert [item.poem for item in again] == [item.poem for item in first]
