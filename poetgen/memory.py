@@ -7,6 +7,7 @@ so a seed still writes its poem).
 """
 
 import math
+from array import array
 from collections import Counter, deque
 from collections.abc import Sequence
 from itertools import pairwise
@@ -17,24 +18,28 @@ _PAIRS = 1 << 16  # ids are below
 
 
 class Memory:
-    """The pairs of characters in the last poems, most of them counted.
+    """The pairs of characters in the last poems, and how often each came.
 
     Args:
         poems: How many poems it holds; the oldest is forgotten first.
     """
 
     def __init__(self, poems: int = _POEMS) -> None:
-        self._poems: deque[list[int]] = deque()
+        self._poems: deque[array[int]] = deque()
         self._most_poems = poems
         self._counts: Counter[int] = Counter()
 
     def keep(self, lines: Sequence[Sequence[int]]) -> None:
         """Remember a poem: the ids of its lines' characters."""
-        pairs = [pair for line in lines for pair in _pairs(line)]
+        pairs = array("I", (pair for line in lines for pair in _pairs(line)))
         self._poems.append(pairs)
         self._counts.update(pairs)
         if len(self._poems) > self._most_poems:
-            self._counts -= Counter(self._poems.popleft())
+            forgotten = self._poems.popleft()
+            self._counts.subtract(forgotten)
+            for pair in set(forgotten):
+                if not self._counts[pair]:
+                    del self._counts[pair]
 
     def staleness(self, line: Sequence[int]) -> float:
         """≥ 0, the sum over a line's pairs of the root of how often each came lately."""

@@ -49,7 +49,7 @@ _CHANCE = random.SystemRandom()
 # In the choice among candidates: what a unit of the discriminator's logit counts for, and of what of it is a voice's
 # taste; a nat of a character's lift; its cosine with the theme; and what a pair of characters takes from a line for
 # having come once lately.
-_LOGIT_WEIGHT, _TASTE_WEIGHT, _LIFT_WEIGHT, _THEME_WEIGHT, _STALENESS_WEIGHT = 0.05, 0.8, 0.3, 3.4, 1.7
+_LOGIT_WEIGHT, _TASTE_WEIGHT, _LIFT_WEIGHT, _THEME_WEIGHT, _STALENESS_WEIGHT = 0.05, 0.8, 0.3, 3.4, 1.8
 _COPYING = 1e3
 
 

@@ -194,6 +194,15 @@ def test_progress_counts_every_candidate(poet: Poet) -> None:
     assert sum(told) == 15
 
 
+def test_all_candidates_of_a_request_are_written_together(poet: Poet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("poetgen.poet.MAX_ROWS", 8)
+    asked = [PoemRequest(FORMS[name], candidates=3) for name in ("qijue", "wulv", "qijue", "qijue")]
+    told: list[int] = []
+    poems = poet.compose(asked, progress=told.append)
+    assert told == [6, 3, 3]
+    assert [item.poem.form for item in poems] == [request.form for request in asked]
+
+
 def test_a_variation_is_near_its_poem_and_replays_by_its_seed_alone(poet: Poet) -> None:
     (first,) = poet.compose([PoemRequest(FORMS["wulv"], seed=7)])
     varied = poet.compose([PoemRequest(FORMS["wulv"], vary=first.seed)] * 3)
