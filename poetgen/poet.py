@@ -3,7 +3,8 @@
 Knows no users, no Discord and no training. A request becomes N drafts, each drawn from a seed of its own; all drafts
 of all requests are written together, the better ones going on after each line, and of what a request has in the end the
 best is chosen: by how well readers are expected to think of it, how near to the theme and how rare its characters are,
-and how real the discriminator holds it. The seed shown is the chosen one's: given as `seed`, it is drawn alone.
+how real the discriminator holds it, and how little of it the poet wrote lately. The seed shown is the chosen one's:
+given as `seed`, it is drawn alone, and what the poet remembers changes nothing.
 """
 
 import math
@@ -12,6 +13,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -48,8 +50,8 @@ _SHARING = 4
 _CHANCE = random.SystemRandom()
 # In the choice among candidates: what a unit of the discriminator's logit counts for, and of what of it is a voice's
 # taste; a nat of a character's lift; its cosine with the theme; and what a pair of characters takes from a line for
-# having come once lately.
-_LOGIT_WEIGHT, _TASTE_WEIGHT, _LIFT_WEIGHT, _THEME_WEIGHT, _STALENESS_WEIGHT = 0.05, 0.8, 0.3, 3.4, 1.8
+# having come once lately, over the root of the poem's length (found: forms are then equally various).
+_LOGIT_WEIGHT, _TASTE_WEIGHT, _LIFT_WEIGHT, _THEME_WEIGHT, _STALENESS_WEIGHT = 0.05, 0.8, 0.3, 3.4, 8.6
 _COPYING = 1e3
 
 
@@ -197,10 +199,10 @@ class Poet:
             self._memory.keep(np.reshape(chosen.ids, (request.form.num_lines, -1)).tolist())
         return chosen
 
-    def _cost(self, line: Sequence[int]) -> float:
+    def _cost(self, form: Form, line: Sequence[int]) -> float:
         """What a line takes from the worth of its poem: one that people wrote more than any is worth."""
         copied = self.model.classics.hold(self.model.vocabulary.decode(line))
-        return _COPYING * copied + _STALENESS_WEIGHT * self._memory.staleness(line)
+        return _COPYING * copied + _STALENESS_WEIGHT / math.sqrt(form.num_chars) * self._memory.staleness(line)
 
     def _others(self, request: PoemRequest, variations: list[_Written]) -> list[_Written]:
         """Those that are not, word for word, the poem they vary; all, if none is another."""
@@ -235,7 +237,7 @@ class Poet:
             groups=[numbers.index(number) for number, _ in asked],
             gains=gains + _THEME_WEIGHT * torch.from_numpy(likeness).float(),
             value_head=self.model.value_head,
-            cost=self._cost,
+            cost=partial(self._cost, form),
         )
         logits = discriminator.judge(drawn.ids, form, drawn.conditions.themes)
         worths = drawn.worths + _LOGIT_WEIGHT * logits
