@@ -52,7 +52,7 @@ _CHANCE = random.SystemRandom()
 # taste; a nat of a character's lift; its cosine with the theme; and what a pair of characters takes from a line for
 # having come once lately, over the root of the poem's length (found: forms are then equally various).
 _LOGIT_WEIGHT, _TASTE_WEIGHT, _LIFT_WEIGHT, _THEME_WEIGHT, _STALENESS_WEIGHT = 0.05, 0.8, 0.3, 3.4, 8.6
-_COPYING = 1e3
+_COPYING = 1e3  # more than any line is worth
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +200,7 @@ class Poet:
         return chosen
 
     def _cost(self, form: Form, line: Sequence[int]) -> float:
-        """What a line takes from the worth of its poem: one that people wrote more than any is worth."""
+        """What a line takes from the worth of its poem, for having been written by people, or lately by the poet."""
         copied = self.model.classics.hold(self.model.vocabulary.decode(line))
         return _COPYING * copied + _STALENESS_WEIGHT / math.sqrt(form.num_chars) * self._memory.staleness(line)
 
@@ -320,11 +320,13 @@ def _together(requests: Sequence[PoemRequest], sizes: Sequence[int]) -> Iterator
         by_form[request.form.name].append(number)
     for numbers in by_form.values():
         some: list[int] = []
+        size = 0
         for number in numbers:
-            if some and sum(sizes[other] for other in (*some, number)) > MAX_ROWS:
+            if some and size + sizes[number] > MAX_ROWS:
                 yield some
-                some = []
+                some, size = [], 0
             some.append(number)
+            size += sizes[number]
         yield some
 
 

@@ -13,7 +13,7 @@ from poetgen.poem import Form, PoemRequest
 from poetgen.poet import Poet
 from poetgen.vocabulary import UNKNOWN_ID, Vocabulary
 
-_PAGE = 4  # requests written together
+_PAGE = 4  # requests written together, which fill a batch; each page remembers those before it
 
 
 @dataclass(frozen=True, slots=True)
