@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 import torch
 from torch import Tensor, nn
 
+from poetgen import files
 from poetgen.checkpoint import Model, load_model, load_tensors, write_version
 from poetgen.errors import CheckpointError
 from poetgen.record import load_record
@@ -106,12 +107,8 @@ def load_version(registry: Registry, name: str) -> tuple[str, Model]:
         tensors["discriminator.taste"] = tensors.pop("taste")
         tensors.pop("discriminator.chars.weight", None)
     planning = float(tensors.pop("planning", torch.zeros(())))  # those of the first leave the plan as it is
-    adapter = Adapter(_under("generator.", tensors), _under("discriminator.", tensors), planning)
+    adapter = Adapter(files.under("generator", tensors), files.under("discriminator", tensors), planning)
     try:
         return str(record["version"]), adapter.applied(model)
     except (KeyError, IndexError, RuntimeError) as error:
         raise CheckpointError(f"The version in {folder} is damaged ({error}). Fit the voice anew.") from None
-
-
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

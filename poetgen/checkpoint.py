@@ -132,14 +132,16 @@ def load_model(folder: Path) -> tuple[str, Model]:
     tensors = load_tensors(folder, str(record["weights_sha256"]))
     try:
         generator = Generator(GeneratorConfig(**record["generator"]))
-        generator.load_state_dict(unpacked(_under("generator", tensors)))
-        planner = dataset.planner_from_arrays({k: v.numpy() for k, v in _under("planner", tensors).items()})
+        generator.load_state_dict(unpacked(files.under("generator", tensors)))
+        planner = dataset.planner_from_arrays({k: v.numpy() for k, v in files.under("planner", tensors).items()})
         table = character_table(generator.embedding.weight, torch.from_numpy(planner.vectors))
         discriminator = Discriminator(DiscriminatorConfig(**record["discriminator"]), table)
-        discriminator.load_state_dict(unpacked(_under("discriminator", tensors)))
+        discriminator.load_state_dict(unpacked(files.under("discriminator", tensors)))
         model = Model(
             Vocabulary(record["vocabulary"]),
-            Phonology.from_arrays(record["phonology"], {k: v.numpy() for k, v in _under("phonology", tensors).items()}),
+            Phonology.from_arrays(
+                record["phonology"], {k: v.numpy() for k, v in files.under("phonology", tensors).items()}
+            ),
             planner,
             Classics(tensors["classics.bits"].numpy()),
             # Versions of the first editions were stored without.
@@ -164,7 +166,7 @@ def load_model(folder: Path) -> tuple[str, Model]:
 
 def _value_head(tensors: Mapping[str, Tensor], config: GeneratorConfig) -> ValueHead | None:
     """The value head among the tensors of a version, if it has one."""
-    own = unpacked(_under("value_head", tensors))
+    own = unpacked(files.under("value_head", tensors))
     linear = tensors.get("value_head")  # versions of the ninth release's time have [1, H] of the states alone
     if not own and linear is None:
         return None
@@ -193,9 +195,3 @@ def load_tensors(folder: Path, sha256: str) -> dict[str, Tensor]:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path} cannot be read ({error}). Register the version again, or roll back.") from None
-
-
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(f"{prefix}."): tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}.")
-    }

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from poetgen import script
 from poetgen.errors import CorpusError
 from poetgen.poem import FORMS, FORMS_BY_LENGTHS, Form, Poem
+from poetgen.text import split_lines
 
 # In this order: of two versions of one poem the earlier file's is kept.
 _SOURCES = (("唐", "全唐詩", "poet.tang.*.json"), ("宋", "全宋詩", "poet.song.*.json"), ("唐", "補錄", "唐诗补录.json"))
@@ -23,7 +24,6 @@ _FOLDER = "全唐诗"
 
 # Editors' notes, innermost brackets first; what is left of a nest goes in the next round.
 _NOTE = re.compile(r"（[^（）]*）|\([^()]*\)|〔[^〔〕]*〕|〖[^〖〗]*〗|《[^《》]*》|〈[^〈〉]*〉")
-_LINE_END = re.compile(r"[，。！？；、,.!?;：:\s]+")
 _QUOTES = re.compile("[「」『』“”\u2018\u2019\"'·]")
 _BRACKETS = re.compile(r"[\[\]{}（）()〔〕〖〗《》〈〉]")
 _LACUNA = re.compile(r"[□○●〇◇…]")
@@ -107,7 +107,7 @@ def _clean_poem(entry: dict[str, object], dynasty: str) -> Poem | str:
         return "lacuna"
     if _BRACKETS.search(text):
         return "broken brackets or composed character"
-    lines = tuple(line for line in _LINE_END.split(script.fold(text)) if line)
+    lines = tuple(split_lines(script.fold(text)))
     form = FORMS_BY_LENGTHS.get(tuple(map(len, lines)))
     if form is None and not _excerpt_lengths(lines):
         return "another form"

@@ -290,8 +290,8 @@ def load_dataset(folder: Path) -> Dataset:
         vocabulary = Vocabulary(metadata["vocabulary"])
         return Dataset(
             vocabulary,
-            Phonology.from_arrays(metadata["phonology"], _under("phonology", arrays)),
-            planner_from_arrays(_under("planner", arrays)),
+            Phonology.from_arrays(metadata["phonology"], files.under("phonology", arrays)),
+            planner_from_arrays(files.under("planner", arrays)),
             Classics(arrays["classics.bits"].astype(np.uint8)),
             _split("train", arrays),
             _split("validation", arrays),
@@ -305,10 +305,6 @@ def load_dataset(folder: Path) -> Dataset:
         raise CorpusError(
             f"{path} is damaged ({error}). Make it again: poetgen prepare CORPUS --out {folder}"
         ) from None
-
-
-def _under(prefix: str, arrays: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, npt.NDArray[np.generic]]:
-    return {name.removeprefix(f"{prefix}."): array for name, array in arrays.items() if name.startswith(f"{prefix}.")}
 
 
 def _split(side: str, arrays: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, FormData]:

@@ -1,9 +1,12 @@
-"""Files written whole or not at all. Knows nothing of what is in them."""
+"""Files written whole or not at all, and names with a prefix in those read. Knows nothing of what is in them."""
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
+
+_Value = TypeVar("_Value")
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
@@ -37,3 +40,8 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
     write_whole(path, write)
+
+
+def under(prefix: str, named: Mapping[str, _Value]) -> dict[str, _Value]:
+    """Those whose names begin with the prefix and a dot, by what comes after it."""
+    return {name.removeprefix(f"{prefix}."): value for name, value in named.items() if name.startswith(f"{prefix}.")}

@@ -28,6 +28,7 @@ from poetgen.generator import Conditions
 from poetgen.likelihood import IMPORTANCE_SAMPLES, poem_nll
 from poetgen.memory import Memory
 from poetgen.poem import (
+    DEFAULT_CANDIDATES,
     FORMS,
     MAX_CANDIDATES,
     MAX_TEMPERATURE,
@@ -44,6 +45,7 @@ from poetgen.seeds import MAX_SEED, MAX_VARIATION, OUTLINES, STARTS, Seed
 from poetgen.vocabulary import UNKNOWN_ID
 
 _SCORE_ROWS = 128
+REQUESTS_TOGETHER = MAX_ROWS // DEFAULT_CANDIDATES  # that fill a batch; each knows the poems of batches before it
 # So many candidates share an outline. If each had its own, the few outlines nearest to a theme would be among them
 # every time, and one of those would win.
 _SHARING = 4

@@ -4,7 +4,7 @@ Knows no requests, no files and no discriminator. All chance comes in with the d
 nothing a row computes depends on the other rows, so a draft gives the same poem in any batch.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -124,9 +124,7 @@ class Constraints:
         self.lifts = (-lift * (counts / counts.sum()).log() if lifts is None else lifts).to(device)
         # Rows: free, level, oblique; the special ids are never allowed.
         tones = torch.zeros(3, size, dtype=torch.bool)
-        for number, char in enumerate(vocabulary.chars, start=UNKNOWN_ID + 1):
-            if script.fold(char) != char:
-                continue  # a print variant, in a vocabulary older than the table that folds it
+        for number, char in _writable(vocabulary):
             sure = phonology.sure_tones(char)
             tones[:, number] = torch.tensor([True, "level" in sure, "oblique" in sure])
         self.tones = tones.to(device)
@@ -154,12 +152,17 @@ class Constraints:
         return tuple(group for group in RHYME_GROUPS if sizes[RHYME_IDS[group]] >= least)
 
 
+def _writable(vocabulary: Vocabulary) -> Iterator[tuple[int, str]]:
+    """(id, character) of all but print variants, which a vocabulary older than the table that folds them may hold."""
+    for number, char in enumerate(vocabulary.chars, start=UNKNOWN_ID + 1):
+        if script.fold(char) == char:
+            yield number, char
+
+
 def sure_rhymes(vocabulary: Vocabulary, phonology: Phonology) -> npt.NDArray[np.bool_]:
     """[1 + groups, V] which characters surely rhyme in which group (numbered as rhyme ids are: from 1)."""
     rhymes = np.zeros((1 + len(RHYME_GROUPS), len(vocabulary)), np.bool_)
-    for number, char in enumerate(vocabulary.chars, start=UNKNOWN_ID + 1):
-        if script.fold(char) != char:
-            continue  # a print variant, in a vocabulary older than the table that folds it
+    for number, char in _writable(vocabulary):
         for group in phonology.sure_rhymes(char):
             rhymes[1 + RHYME_GROUPS.index(group), number] = True
     return rhymes

@@ -10,13 +10,18 @@ from poetgen.poem import FORMS_BY_LENGTHS, Poem, Script, punctuated
 _LINE_END = re.compile(r"[，。！？；、,.!?;：:\s]+")
 
 
+def split_lines(text: str) -> list[str]:
+    """The lines of a poem: they end at punctuation or a line break."""
+    return [line for line in _LINE_END.split(text) if line]
+
+
 def parse_poem(text: str) -> Poem:
     """A poem as a person types it: lines end at punctuation or a line break; its form, if it has one of ours.
 
     Raises:
         RequestError: It is empty or holds something other than Chinese characters.
     """
-    lines = tuple(script.to_traditional(line) for line in _LINE_END.split(text) if line)
+    lines = tuple(script.to_traditional(line) for line in split_lines(text))
     if not lines:
         raise RequestError("poem_empty")
     for line in lines:

@@ -55,7 +55,7 @@ class EvaluationConfig:
     temperatures: Sequence[float] = (0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.2)
     guessed: int = 20
     noises: int = 100
-    arcs: int = 20
+    arcs: int = 60
     held_out: int = 400
 
 
@@ -215,7 +215,7 @@ class Evaluation:
         )
         found["AUC"] = {name: (value, None, None) for name, value in auc.items()}
         found["AUC, best"] = (max(auc.values()), None, None)
-        checked = [self._poet.inspect(Poem(text, self._form)).passed for text in texts[:300]]
+        checked = [self._poet.inspect(Poem(text, self._form)).passed for text in texts]
         found["regulated"] = (sum(checked) / len(checked), None, None)
         return found
 
@@ -260,18 +260,19 @@ class Evaluation:
                 found[name] = self._interval(lambda rows, of=values: float(of[rows].mean()), len(values))  # type: ignore[misc]
         return found
 
-    def _noise(self) -> dict[str, float]:
+    def _noise(self) -> dict[str, Any]:
         config, form, seed = self._config, self._form, self._seed
         scored = noise_figures(
             replace(self._dataset, validation={form.name: self._held_out}), self._poet.model.generator, config.held_out
         )
+        correlations = noise.way_and_distance(self._poet, form, self._themes[0], config.arcs, seed)
         return {
             f"different of {config.noises}": noise.different_poems(
                 self._poet, form, self._themes[0], config.noises, seed
             ),
             "nats lost with another's z": scored["another's"] - scored["own"],
-            "rank correlation of way and distance": noise.way_and_distance(
-                self._poet, form, self._themes[0], config.arcs, seed
+            "rank correlation of way and distance": self._interval(
+                lambda rows: float(correlations[rows].mean()), len(correlations)
             ),
         }
 

@@ -22,21 +22,21 @@ def different_poems(poet: Poet, form: Form, theme: str, count: int, seed: int) -
     return len({row.tobytes() for row in _greedy(poet, form, theme, noises, seed)})
 
 
-def way_and_distance(poet: Poet, form: Form, theme: str, pairs: int, seed: int) -> float:
-    """Mean rank correlation between the way from z1 to z2 and the edit distance to z1's poem, -1 to 1.
+def way_and_distance(poet: Poet, form: Form, theme: str, arcs: int, seed: int) -> Floats:
+    """[arcs] rank correlations between the way from z1 to z2 and the edit distance to z1's poem, -1 to 1.
 
     The way is an arc, so that every z on it is as likely as its ends.
     """
     rng = np.random.default_rng(seed)
     found = []
-    for pair in range(pairs):
+    for arc in range(arcs):
         first, second = rng.standard_normal((2, poet.model.generator.config.noise_dim))
         angles = np.linspace(0, math.pi / 2, _STEPS + 1)[:, None]
-        poems = _greedy(poet, form, theme, np.cos(angles) * first + np.sin(angles) * second, seed + pair)
+        poems = _greedy(poet, form, theme, np.cos(angles) * first + np.sin(angles) * second, seed + arc)
         distances = [edit_distance(poems[0].tolist(), poem.tolist()) for poem in poems]
         # z that changes nothing has no rank to correlate with.
         found.append(rank_correlation(range(len(poems)), distances) if len(set(distances)) > 1 else 0.0)
-    return sum(found) / max(1, len(found))
+    return np.array(found)
 
 
 def _greedy(poet: Poet, form: Form, theme: str, noises: Floats, seed: int) -> Ids:

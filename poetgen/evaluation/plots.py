@@ -1,6 +1,7 @@
 """Pictures of what `evaluate` found."""
 
 from collections.abc import Mapping
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def fluency(curves: Mapping[str, Mapping[str, Any]]) -> Figure:
     """Broken poems against distinct pairs, over temperatures; a line for each row of each version named."""
     figure = Figure(figsize=(6.4, 4), dpi=120, layout="constrained")
     axes = figure.subplots()
-    colours = iter(_COLOURS)
+    colours = cycle(_COLOURS)
     for version, rows in curves.items():
         for row, points in rows.items():
             across = [point["distinct pairs, of people's"] for point in points]

@@ -10,10 +10,8 @@ import numpy as np
 from poetgen.dataset import FormData
 from poetgen.planner import Ids
 from poetgen.poem import Form, PoemRequest
-from poetgen.poet import Poet
+from poetgen.poet import REQUESTS_TOGETHER, Poet
 from poetgen.vocabulary import UNKNOWN_ID, Vocabulary
-
-_PAGE = 4  # requests written together, which fill a batch; each page remembers those before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +98,8 @@ def written(
     """
     poet, source = Poet(poet.version, poet.model), random.Random(seed)
     lines = []
-    for start in range(0, len(requests), _PAGE):
-        page = [poet.check(request) for request in requests[start : start + _PAGE]]
+    for start in range(0, len(requests), REQUESTS_TOGETHER):
+        page = [poet.check(request) for request in requests[start : start + REQUESTS_TOGETHER]]
         lines += [composition.poem.text for composition in poet.compose(page, source=source)]
         if progress:
             progress(len(page))

@@ -12,9 +12,11 @@ _SOURCES = {
 }
 
 
-def _cell(figure: Sequence[float | None] | None) -> str:
+def _cell(figure: Sequence[float | None] | float | None) -> str:
     if figure is None:
         return ""
+    if not isinstance(figure, Sequence):
+        return f"{figure:.3g}"
     value, low, high = figure
     return f"{value:.3f}" if low is None else f"{value:.3f} ({low:.3f} to {high:.3f})"
 
@@ -44,7 +46,7 @@ def others(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         (f"nats a character, {name}", f"{value:.3f}") for name, value in found["nats per character"].items()
     ]
     named += [(f"theme: {name}", _cell(value)) for name, value in found["theme"].items()]
-    named += [(f"z: {name}", f"{value:.3g}") for name, value in found["noise"].items()]
+    named += [(f"z: {name}", _cell(value)) for name, value in found["noise"].items()]
     return named
 
 

@@ -48,8 +48,7 @@ class AdversarialConfig:
         real_weight: Of the likelihood of real poems beside the reward.
         replayed_batches: Steps of the discriminator on old fakes, before each on fresh ones.
         composed_share: How many real poems made senseless join a batch's fakes, as a share of it.
-        temperature, lift: With which fakes are drawn: warmer than the generator will write, for nobody unlearns what he
-            never does.
+        temperature, lift: With which fakes are drawn: as warm as the generator will write.
     """
 
     reward: str = "logit"

@@ -25,7 +25,7 @@ _CONFIDENCE = 2.5  # per cent
 # spread of .06; if 300 votes follow a taste it is .57 at the least, .73 on average (docs/experiments.md).
 _LEAST_PREDICTED = 0.56
 _LEAST_VARIETY = 0.98  # of the base's
-_MOST_COPIED = 0.029  # the share of lines that people's poems have in common with the corpus
+_MOST_COPIED = 0.029  # the share of lines that people's poems have in common with others, were they not split by them
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ def judge(
         reasons.append("The voice so far predicts the votes as well.")
     too_strong = not reasons
     if lost > most_lost * 1.05:
-        reasons.append(f"It lost {lost:.1%} of the base's language; {most_lost:.0%} is the most.")
+        reasons.append(f"It lost {lost:.1%} of the base's language; {most_lost:.1%} is the most.")
     if after["distinct pairs"] < _LEAST_VARIETY * before["distinct pairs"]:
         reasons.append("Its poems are less various than the base's.")
     if after["copied lines"] > max(_MOST_COPIED, before["copied lines"]):

@@ -19,7 +19,7 @@ import torch
 from poetgen.checkpoint import Model
 from poetgen.dataset import Dataset, FormData
 from poetgen.poem import PoemRequest
-from poetgen.poet import Poet, constraints_of
+from poetgen.poet import REQUESTS_TOGETHER, Poet, constraints_of
 from poetgen.vocabulary import UNKNOWN_ID
 
 _ROUNDS = 4
@@ -27,7 +27,6 @@ _NO_THEME = 0.2  # share of the poems
 _AS_PEOPLES = 4000  # characters' worth of people's frequencies, added to what was counted
 _RATE = 0.8  # of what is missing, in nats, made up for in a round
 _LARGEST_STEP = 1.0
-_POEMS_AT_ONCE = 4
 
 
 def lifted(
@@ -53,7 +52,7 @@ def lifted(
         poet = Poet("", replace(model, lifts=lifts))
         missing, distance = np.zeros(len(lifts)), 0.0
         for data in forms.values():
-            count = _POEMS_AT_ONCE * max(1, round(chars / data.form.num_chars / _POEMS_AT_ONCE))
+            count = REQUESTS_TOGETHER * max(1, round(chars / data.form.num_chars / REQUESTS_TOGETHER))
             own = _written(poet, data, count, themes, source, progress)
             people = np.bincount(data.ids[data.patterns > 0].ravel(), minlength=len(lifts))
             people[: UNKNOWN_ID + 1] = 0
@@ -83,16 +82,16 @@ def _written(
     vocabulary = poet.model.vocabulary
     found = np.zeros(len(vocabulary), np.int64)
     names, weights = list(themes), list(themes.values())
-    for _ in range(0, count, _POEMS_AT_ONCE):
+    for _ in range(0, count, REQUESTS_TOGETHER):
         asked = [
             "" if not names or source.random() < _NO_THEME else source.choices(names, weights)[0]
-            for _ in range(_POEMS_AT_ONCE)
+            for _ in range(REQUESTS_TOGETHER)
         ]
         requests = [PoemRequest(data.form, theme=theme) for theme in asked]
         for composition in poet.compose(requests, source=source):
             found += np.bincount(vocabulary.encode(composition.poem.text), minlength=len(found))
         if progress:
-            progress(_POEMS_AT_ONCE)
+            progress(REQUESTS_TOGETHER)
     return found
 
 
