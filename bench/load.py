@@ -4,8 +4,8 @@
 
 Runs the bot as a process of its own, with the shipped poet, against a small server that speaks Discord's protocol
 over loopback. Members ask at random times (a Poisson process), each in a direct message of his own. Reports what
-they wait for the acknowledgement and for the poem, the bot's memory and the lag of its event loop; for a quiet hour,
-the same beside a fine-tune, and for an overload, after which it must recover. Writes `load.json` and `load.png`.
+they wait for the acknowledgement and for the poem, the bot's memory and the lag of its event loop; when it is quiet,
+the same beside a fine-tune, and in an overload, after which it must recover. Writes `load.json` and `load.png`.
 """
 
 import argparse
@@ -227,7 +227,7 @@ async def measure(seconds: float, folder: Path) -> tuple[dict[str, dict[str, flo
 
 
 class _finetune:  # noqa: N801 (used like a function)
-    """A fine-tune as the bot starts it, over and over, as a context; gives the process."""
+    """A fine-tune as the bot starts it, as a context; gives the number of its process."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -245,6 +245,8 @@ class _finetune:  # noqa: N801 (used like a function)
     async def __aexit__(self, *_: object) -> None:
         if self._process.returncode is None:
             self._process.terminate()
+        else:
+            print("The fine-tune ended before the poems beside it did: their figures are too good.", file=sys.stderr)
         await self._process.wait()
 
 
