@@ -85,9 +85,10 @@ def _ballot(served: Sequence[Composition], cast: Sequence[votes.Vote]) -> Ballot
     for item in cast:
         voters[item.poem].add(item.voter)
     kept = [item for item in cast if len(voters[item.poem]) > 1]
+    folds = votes.folds_of((item.voter for item in kept), b"bench")
     sums: dict[tuple[int, int], dict[int, float]] = defaultdict(lambda: {1: 0.0, -1: 0.0})
     for item, weight in zip(kept, votes.weights(kept), strict=True):
-        sums[item.poem, votes.fold_of(item.voter, b"bench")][item.value] += weight
+        sums[item.poem, folds[item.voter]][item.value] += weight
     rows = []
     for (number, fold), sum_ in sorted(sums.items()):
         poem = served[number].poem

@@ -19,6 +19,7 @@ class Asker:
         guild_id: The server; None in a direct message.
         channel_id: The channel.
         parent_id: The channel of a thread.
+        category_id: The category of the channel.
         language: What the person reads.
         home_language: What the place reads: the language of public parts.
         admin: Whether they may manage the server.
@@ -31,12 +32,18 @@ class Asker:
     guild_id: int | None = None
     channel_id: int | None = None
     parent_id: int | None = None
+    category_id: int | None = None
     language: str = "en"
     home_language: str = "en"
     admin: bool = False
     moderator: bool = False
     owner: bool = False
     can_react: bool = False
+
+    @property
+    def places(self) -> set[int | None]:
+        """Where this is, by all that a server may have allowed: channel, the thread's channel, category."""
+        return {self.channel_id, self.parent_id, self.category_id}
 
     @property
     def server(self) -> int:

@@ -4,7 +4,7 @@ Knows no command: the client sends each act to whoever registered for it.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any, Protocol, Self
 
 import discord
@@ -17,6 +17,8 @@ BUTTON_ID = re.compile(r"yin1:(?P<act>[a-z-]{1,20}):(?P<about>[0-9a-z-]{1,40})")
 # Acts whose answer only the person sees; the others show something to all.
 PRIVATE_ACTS = frozenset(("read", "info", "retry", "up", "down", "start", "cancel", "pick-one", "pick-two", "forget"))
 UP_ACT, DOWN_ACT = "up", "down"
+POEM_ACTS = ("another", UP_ACT)  # under every poem, and under nothing else
+CARD_ACTS = ("card-dark", "card-light")
 
 
 class Presser(Protocol):
@@ -85,11 +87,11 @@ def poem_buttons(poem: StoredPoem, cards: bool, up: int = 0, down: int = 0) -> d
     return view
 
 
-def poem_id_of(message: discord.Message) -> int | None:
-    """The poem that a message of ours shows, by its buttons."""
+def poem_id_of(message: discord.Message, acts: Container[str] = POEM_ACTS) -> int | None:
+    """The poem that a message of ours shows, by its buttons; with `CARD_ACTS`, the poem on a card."""
     for part in message.components:
         for child in getattr(part, "children", ()):
             found = BUTTON_ID.fullmatch(getattr(child, "custom_id", None) or "")
-            if found and found["act"] in ("another", "up"):
+            if found and found["act"] in acts:
                 return int(found["about"])
     return None

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from poetgen.errors import PoetgenError, RequestError
+from poetgen.script import show
 
 LANGUAGES = ("en", "zh-CN", "zh-TW")
 DEFAULT_LANGUAGE = "en"
@@ -50,7 +51,11 @@ def refusal(error: PoetgenError, language: str) -> str:
     In English the poet's own words serve, but where the bot takes more than the poet (themes by their English names).
     """
     if isinstance(error, RequestError):
-        template = catalogue(language).get(f"request.{error.code}")
+        texts = catalogue(language)
+        template = texts.get(f"request.{error.code}")
         if template is not None:
-            return template.format(**error.values)
+            told = {name: texts.get(f"form.{value}", value) if name == "form" else value
+                    for name, value in error.values.items()}  # fmt: skip
+            shown = template.format(**told)
+            return show(shown, "simplified") if language == "zh-CN" else shown
     return str(error)

@@ -53,8 +53,10 @@ class Comparing:
         for name in (await self._poems.voices.current(guild_id), *reversed(heard)):
             if len(chosen) < 2 and name not in chosen:
                 chosen.append(name)
-        if len(set(chosen)) < 2:
+        if len(chosen) < 2:
             raise BotError("one_version")
+        if chosen[0] == chosen[1]:
+            raise BotError("same_version")
         return chosen[0], chosen[1]
 
     @asynccontextmanager

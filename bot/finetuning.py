@@ -120,6 +120,8 @@ class Finetuning:
             least = {f"min_{name}": need for name, need in zip(names, needed, strict=True)}
             # Of one person's votes there is no number of voters to wait for.
             raise BotError("too_few_ratings_alone" if ratings.alone else "too_few_ratings", **counted, **least)
+        if not ratings.both:
+            raise BotError("one_sided_ratings")
 
     async def begin(self, asker: Asker, guild_id: int | None) -> tuple[Job, int]:
         """Queue a fine-tune of a voice; returns the job and how many are before it.

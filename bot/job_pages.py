@@ -67,7 +67,8 @@ def result_page(job: Job) -> str:
     names = [name for name in after if name in before][:_MAX_FIGURES]
     if names:
         rows.append(text("finetune.figures", language))
-        rows += [f"`{name:<24} {before[name]:>9.3f} → {after[name]:>9.3f}`" for name in names]
+        shown = {name: catalogue(language).get(f"figure.{name}", name) for name in names}
+        rows += [f"`{shown[name]:<24} {before[name]:>9.3f} → {after[name]:>9.3f}`" for name in names]
     if job.version:
         rows.append(text("finetune.version", language, version=job.version))
     return shortened("\n".join(rows), MAX_PAGE)

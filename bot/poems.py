@@ -165,8 +165,10 @@ class Poems:
             BotError: As `begin` does, or the poem is gone.
         """
         poem = await self.get(asker, poem_id)
-        request = replace(poem.request, vary=poem.seed) if how == "vary" else poem.request
-        return await self._compose(asker, request, poem.script, None)
+        if how == "another":
+            return await self._compose(asker, poem.request, poem.script, None)
+        # To another version the seed is another poem.
+        return await self._compose(asker, replace(poem.request, vary=poem.seed), poem.script, poem.version)
 
     async def daily(self, form: str | None, setting: Setting) -> StoredPoem:
         """A poem that nobody asked for."""
@@ -208,7 +210,7 @@ class Poems:
             BotError: Not now, or not here.
         """
         choices = self.store.servers.of(asker.guild_id)
-        if choices.channels and not {asker.channel_id, asker.parent_id} & set(choices.channels):
+        if choices.channels and not asker.places & set(choices.channels):
             raise BotError("not_here", channels=" ".join(f"<#{channel}>" for channel in choices.channels))
         if asker.user_id in self._asking:
             raise BotError("one_at_a_time")
@@ -261,13 +263,18 @@ class Poems:
         """Messages are gone, and the poems they showed with them."""
         await self.store.poems.delete_shown_by(message_ids)
 
-    async def delete(self, asker: Asker, poem: StoredPoem) -> None:
+    async def delete(self, asker: Asker, poem: StoredPoem, *, asked_here: bool = False) -> None:
         """Forget a poem for its requester or a moderator.
+
+        Args:
+            asker: Who wants it gone.
+            poem: Which.
+            asked_here: Whether it is known otherwise that the asker asked for it.
 
         Raises:
             BotError: The asker is neither.
         """
-        if not (asker.user_id == poem.requester_id or asker.moderator or asker.owner):
+        if not (asked_here or asker.user_id == poem.requester_id or asker.moderator or asker.owner):
             raise BotError("not_yours")
         await self.store.poems.delete(poem.id)
 

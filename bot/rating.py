@@ -91,7 +91,7 @@ class Rating:
         """A vote on whatever poem a message shows; nothing happens if it shows none."""
         async with self._in_order:  # a slow look-up must not let a later vote pass an earlier one
             poem = await self._poems.of_message(message_id)
-            if poem is not None and await self._votes.cast(poem.id, voter_id, value):
+            if poem is not None and await self._votes.cast(poem.id, voter_id, value, reaction=True):
                 self._metrics.votes.inc()
 
     async def take_back_on_message(
@@ -99,7 +99,7 @@ class Rating:
     ) -> None:
         """Votes on a message's poem are taken back: all, or one person's, or those of one value.
 
-        A person who gave both keeps the later one when the earlier is taken back.
+        A person who gave both keeps the one that is not taken back.
         """
         async with self._in_order:
             poem = await self._poems.of_message(message_id)

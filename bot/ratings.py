@@ -27,6 +27,7 @@ class Ratings:
         num_voters: By how many people.
         num_votes: How often.
         alone: They are the console's one person's, who is enough.
+        both: Whether there are likes and dislikes.
     """
 
     rows: tuple[dict[str, object], ...]
@@ -34,6 +35,7 @@ class Ratings:
     num_voters: int
     num_votes: int
     alone: bool
+    both: bool
 
     def lines(self) -> str:
         """The file: one JSON object a line."""
@@ -59,16 +61,18 @@ def ratings_of(poems: Sequence[StoredPoem], cast: Sequence[CastVote], key: bytes
     least = 1 if alone else _LEAST_VOTERS
     kept = [vote for vote in cast if not vote.requested and len(voters[vote.poem_id]) >= least]
     weighed = votes.weights([votes.Vote(v.poem_id, v.voter_id, v.value, v.cast_at / 1000) for v in kept])
+    poem_ids, voter_ids = {vote.poem_id for vote in kept}, {vote.voter_id for vote in kept}
+    folds = votes.folds_of(poem_ids if alone else voter_ids, key)
     sums: dict[tuple[int, int], dict[int, float]] = defaultdict(lambda: {1: 0.0, -1: 0.0})
     for vote, weight in zip(kept, weighed, strict=True):
-        sums[vote.poem_id, votes.fold_of(vote.poem_id if alone else vote.voter_id, key)][vote.value] += weight
+        sums[vote.poem_id, folds[vote.poem_id if alone else vote.voter_id]][vote.value] += weight
     by_id = {poem.id: poem for poem in poems}
     rows = tuple(
         _row(by_id[poem_id]) | {"up": round(sum_[1], 6), "down": round(sum_[-1], 6), "fold": fold}
         for (poem_id, fold), sum_ in sorted(sums.items())
     )
-    poem_ids, voter_ids = {vote.poem_id for vote in kept}, {vote.voter_id for vote in kept}
-    return Ratings(rows, len(poem_ids), len(voter_ids), len(kept), alone)
+    both = all(any(sum_[value] for sum_ in sums.values()) for value in (1, -1))
+    return Ratings(rows, len(poem_ids), len(voter_ids), len(kept), alone, both)
 
 
 def _row(poem: StoredPoem) -> dict[str, object]:

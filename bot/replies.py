@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import aiohttp
 import discord
 from discord import app_commands
 from discord.ext import commands
@@ -26,9 +27,18 @@ from poetgen.errors import PoetgenError
 _log = logging.getLogger(__name__)
 # Unknown interaction, unknown webhook, invalid webhook token: the person has gone, nobody can be told.
 EXPIRED = frozenset((10062, 10015, 50027))
+# Discord says no, or cannot be reached.
+REFUSED = (discord.HTTPException, aiohttp.ClientError, OSError, TimeoutError)
 _ALREADY = 40060  # acknowledged already: another instance was quicker, or we were by the watch
 _WATCH_SECONDS = 1.2
 _PUBLIC_COMMANDS = frozenset(("poem",))
+
+
+def described(error: BaseException) -> str:
+    """What Discord said, for the log: status and code, or what kept us from reaching it."""
+    if isinstance(error, discord.HTTPException):
+        return f"{error.status}, {error.code}"
+    return type(error).__name__
 
 
 class Replies:
@@ -59,6 +69,7 @@ class Replies:
             guild_id=guild_id,
             channel_id=interaction.channel_id,
             parent_id=getattr(interaction.channel, "parent_id", None),
+            category_id=getattr(interaction.channel, "category_id", None),
             language=language,
             home_language=self._services.preferences.home_language(guild_id, fallback),
             admin=in_server and (permissions.manage_guild or permissions.administrator),
@@ -142,9 +153,16 @@ class Replies:
         if files is not None:
             values["attachments"] = list(files)
         if not interaction.response.is_done():
-            await interaction.response.edit_message(**values)
-            self._note_time(interaction)
-        elif interaction.message is not None:
+            try:
+                await interaction.response.edit_message(**values)
+                self._note_time(interaction)
+                return
+            except discord.InteractionResponded:
+                pass
+            except discord.HTTPException as error:
+                if error.code != _ALREADY:
+                    raise
+        if interaction.message is not None:
             # The watch has acknowledged with a thought of its own: the message is changed, the thought taken away.
             await interaction.followup.edit_message(interaction.message.id, **values)
             await interaction.delete_original_response()

@@ -110,7 +110,8 @@ class TrainingProcess:
             complaint = await complaints
         if self._too_large:
             reason = "memory"
-        if reason is None and process.returncode == 0 and last is not None:
+        # A child that says why it failed ends with a code of its own.
+        if reason is None and last is not None and (process.returncode == 0 or last.get("verdict") == "failed"):
             return await asyncio.to_thread(_outcome, last)
         _log.error("the fine-tune failed (%s, exit code %s): %s", reason, process.returncode, complaint)
         return Outcome("failed", reasons=(reason or "crashed",))

@@ -7,6 +7,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
+from bot.errors import BotError
+from poetgen.errors import NothingPromotedError
 from poetgen.registry import Version
 
 
@@ -24,6 +26,9 @@ class RegistryLike(Protocol):
 
     def rollback(self, voice: str | None = None) -> str:
         """Put a voice back."""
+
+    def erase(self, voice: str) -> None:
+        """Delete a voice."""
 
     def show(self, name: str) -> Version:
         """What is known of a version."""
@@ -60,8 +65,21 @@ class Voices:
         return await asyncio.to_thread(self._registry.promote, name, voice_of(guild_id))
 
     async def roll_back(self, guild_id: int | None) -> str:
-        """Let a server hear what it heard before; returns its name."""
-        return await asyncio.to_thread(self._registry.rollback, voice_of(guild_id))
+        """Let a server hear what it heard before; returns its name.
+
+        Raises:
+            BotError: Nothing was chosen or fitted.
+        """
+        try:
+            return await asyncio.to_thread(self._registry.rollback, voice_of(guild_id))
+        except NothingPromotedError:
+            raise BotError("nothing_to_roll_back") from None
+
+    async def erase(self, guild_id: int) -> None:
+        """Delete a server's own versions."""
+        voice = voice_of(guild_id)
+        assert voice is not None
+        await asyncio.to_thread(self._registry.erase, voice)
 
     async def show(self, name: str) -> Version:
         """What is known of a version."""

@@ -19,10 +19,9 @@ A server's votes are few, and some are cast to move the scale. For the vote i of
 `appeal` turns the weights on a poem into one number, shrunk towards what poems get on average: few votes say little.
 """
 
-import hashlib
 import hmac
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 NUM_FOLDS = 5
@@ -150,7 +149,7 @@ def appeal(up: float, down: float, average: float = 0.5) -> float:
     return (up + _APPEAL_STRENGTH * average) / (up + down + _APPEAL_STRENGTH)
 
 
-def fold_of(number: int, key: bytes) -> int:
-    """One of five folds: always the same for a voter's id, and not to be told backwards without the key."""
-    digest = hmac.new(key, str(number).encode(), hashlib.sha256).digest()
-    return int.from_bytes(digest[:8], "big") % NUM_FOLDS
+def folds_of(numbers: Iterable[int], key: bytes) -> dict[int, int]:
+    """One of five folds for each voter's id: as even as can be, and not to be told backwards without the key."""
+    order = sorted(set(numbers), key=lambda number: hmac.digest(key, str(number).encode(), "sha256"))
+    return {number: place % NUM_FOLDS for place, number in enumerate(order)}

@@ -29,7 +29,7 @@ from poetgen.poem import (
     punctuated,
 )
 from poetgen.record import load_phonology
-from poetgen.registry import Registry
+from poetgen.registry import PLOTS, Registry
 from poetgen.text import couplets, parse_poem
 
 if TYPE_CHECKING:
@@ -374,6 +374,16 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _finetune(options: argparse.Namespace) -> int:
+    try:
+        return _fit(options)
+    except PoetgenError as error:
+        if options.json:  # whoever reads the lines is told why, too; the path is no business of an admin's
+            reason = str(error).replace(str(options.ratings), options.ratings.name)
+            print(json.dumps({"version": None, "verdict": "failed", "reasons": [reason]}), flush=True)
+        raise
+
+
+def _fit(options: argparse.Namespace) -> int:
     # A voice is fitted beside a bot that people are waiting for.
     os.nice(10)
     import time
@@ -383,6 +393,7 @@ def _finetune(options: argparse.Namespace) -> int:
     from poetgen.adapter import load_version
     from poetgen.dataset import load_dataset
     from poetgen.training.finetune import finetune
+    from poetgen.training.gate import REASONS
     from poetgen.training.plots import draw_path
     from poetgen.training.ratings import read_ratings
 
@@ -390,7 +401,9 @@ def _finetune(options: argparse.Namespace) -> int:
     started = time.monotonic()
     ratings = read_ratings(options.ratings)
     registry = _registry()
-    base = options.base or registry.current()
+    shared = registry.show(registry.current())
+    # A shared voice is one, too: whoever fits another begins at the whole version that it changes.
+    base = options.base or shared.base or shared.name
     if registry.show(base).base is not None:
         raise UsageError(f"The version {base} is a voice's. Start from a whole one; a fine-tune learns all votes anew.")
     registry.current(options.voice)  # a voice of an impossible name is refused before the work
@@ -423,16 +436,21 @@ def _finetune(options: argparse.Namespace) -> int:
             seed=options.seed,
             progress=progress,
         )
-    plot = registry.home / "plots" / f"{outcome.version}.png"
-    draw_path(outcome.path, plot)
+    picture = registry.home / PLOTS / f"{outcome.version}.png"
+    plot: str | None = str(picture)
+    try:
+        draw_path(outcome.path, picture)
+    except OSError as error:  # the voice may be heard by now, and a picture less changes nothing
+        print(f"poetgen: the picture cannot be written ({error}).", file=sys.stderr)
+        plot = None
     verdict = outcome.verdict
     said = "promoted" if verdict.passed else "refused"
     if options.json:
         record = {"version": outcome.version, "verdict": said, "reasons": list(verdict.reasons)}
-        figures = {"before": dict(verdict.before), "after": dict(verdict.after), "plot": str(plot)}
+        figures = {"before": dict(verdict.before), "after": dict(verdict.after), "plot": plot}
         print(json.dumps({**record, **figures}), flush=True)
         return 0
-    print(f"{outcome.version} is {said}." + "".join(f"\n  {reason}" for reason in verdict.reasons))
+    print(f"{outcome.version} is {said}." + "".join(f"\n  {REASONS[reason]}" for reason in verdict.reasons))
     for figure, after in verdict.after.items():
         before = verdict.before.get(figure)
         print(f"  {figure}: {'' if before is None else f'{before:.4f} -> '}{after:.4f}")

@@ -7,6 +7,7 @@ PoetgenError
 ├── RequestError       what a person asked for cannot be written
 ├── UsageError         a command line that cannot be done
 ├── CheckpointError    a version or checkpoint is missing, damaged or foreign
+│   └── NothingPromotedError   there is nothing to roll back
 └── TrainingError      a training stage cannot start or go on
 """
 
@@ -74,6 +75,13 @@ class UsageError(PoetgenError):
 
 class CheckpointError(PoetgenError):
     """A version or checkpoint is missing, damaged, or made by something else."""
+
+
+class NothingPromotedError(CheckpointError):
+    """There is nothing to roll back."""
+
+    def __init__(self) -> None:
+        super().__init__("Nothing was promoted, so there is nothing to roll back.")
 
 
 class TrainingError(PoetgenError):

@@ -15,10 +15,11 @@ from pathlib import Path
 import platformdirs
 
 from poetgen import files
-from poetgen.errors import CheckpointError
+from poetgen.errors import CheckpointError, NothingPromotedError
 from poetgen.record import JSON_FILE, WEIGHTS_FILE, load_record
 
 RELEASE = Path(__file__).parent / "release"
+PLOTS = "plots"  # folder of the home; a picture of how each voice's version was fitted
 _CURRENT_FILE = "current.json"
 _VOICE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
@@ -223,6 +224,9 @@ class Registry:
             raise CheckpointError(f"The version {version.name} belongs to another voice. Choose one of this voice's.")
         if version.verdict == "refused":
             raise CheckpointError(f"The gate refused the version {version.name}. Choose one that passed.")
+        if version.shipped:
+            # It stays in use when the next release of the package takes the shipped one's place.
+            self.register(self._release)
         if not promoted or promoted[-1] != version.name:
             self._write([*promoted, version.name], voice)
         return version.name
@@ -231,13 +235,30 @@ class Registry:
         """Go back to what a voice was in before the last promotion; returns its name.
 
         Raises:
-            CheckpointError: Nothing was promoted.
+            NothingPromotedError: Nothing was promoted.
         """
         promoted = self._promotions(voice)
         if not promoted:
-            raise CheckpointError("Nothing was promoted, so there is nothing to roll back.")
+            raise NothingPromotedError
         self._write(promoted[:-1], voice)
         return self.current(voice)
+
+    def erase(self, voice: str) -> None:
+        """Delete a voice: its versions, their pictures, and which of them it was in.
+
+        Raises:
+            CheckpointError: `voice` is no voice's name, or the home cannot be written.
+        """
+        current = self._current_path(voice)
+        own = [version for version in map(self.show, self.names()) if version.voice == voice]
+        try:
+            for version in own:
+                shutil.rmtree(version.folder)
+                (self.home / PLOTS / f"{version.name}.png").unlink(missing_ok=True)
+            if current.parent.exists():
+                shutil.rmtree(current.parent)
+        except OSError as error:
+            raise CheckpointError(f"{self.home} cannot be written ({error}).") from None
 
     def _write(self, promoted: list[str], voice: str | None) -> None:
         try:

@@ -1,6 +1,7 @@
 """What happened while the bot was away: poems whose message was not noted, reactions, deletions, servers left.
 
-Knows no model. Everything is bounded and polite: the latest poems of thirty days, a few requests a second.
+Away is before the start and between two sessions with Discord. And what is only kept for a while is erased here. Knows
+no model. Everything is bounded and polite: the latest poems of thirty days, a few requests a second.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from discord.ext import commands
 from bot.client import PoetBot
 from bot.cogs.daily import find_message
 from bot.rating import vote_of
+from bot.replies import REFUSED, described
 from bot.store.database import now_ms
 from bot.store.poems import StoredPoem
 
@@ -33,18 +35,20 @@ class CatchUpCog(commands.Cog):
     def __init__(self, bot: PoetBot) -> None:
         self._bot = bot
         self._store = bot.services.store
-        self._started = False
-        # Who changed a vote on which message since the start: what is read of the past must not undo it.
-        self._live: dict[int, set[int]] | None = defaultdict(set)
+        self._erasing = False
+        self._catching_up = asyncio.Lock()
+        # Who changed a vote on which message since this session began: what is read of the past must not undo it.
+        self._live: dict[int, set[int]] | None = None
         self.pause_seconds = _PAUSE_SECONDS
 
     @commands.Cog.listener()
     async def on_ready(self) -> None:
-        """Begin, once the servers are known."""
-        if not self._started:
-            self._started = True
-            self._bot.in_background(self.catch_up(), "catch-up")
-            self._bot.in_background(self._erase_now_and_then(), "erase-left-servers")
+        """Begin, once the servers are known; each new session may have missed something."""
+        self._live = defaultdict(set)
+        self._bot.in_background(self.catch_up(), "catch-up")
+        if not self._erasing:
+            self._erasing = True
+            self._bot.in_background(self._erase_now_and_then(), "erase")
 
     @commands.Cog.listener()
     async def on_raw_reaction_add(self, payload: discord.RawReactionActionEvent) -> None:
@@ -68,8 +72,27 @@ class CatchUpCog(commands.Cog):
         """The bot is back: nothing is erased."""
         await self._store.servers.joined(guild.id)
 
+    @commands.Cog.listener()
+    async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
+        """A channel is gone, and with it the poems that it showed."""
+        await self._store.poems.delete_in(channel.id)
+
+    @commands.Cog.listener()
+    async def on_raw_thread_delete(self, payload: discord.RawThreadDeleteEvent) -> None:
+        """A thread is gone."""
+        await self._store.poems.delete_in(payload.thread_id)
+
     async def catch_up(self) -> None:
-        """Do all of it once."""
+        """Do all of it once; a later session waits for the one before."""
+        async with self._catching_up:
+            live = self._live
+            try:
+                await self._catch_up()
+            finally:
+                if self._live is live:  # or another session has begun meanwhile
+                    self._live = None
+
+    async def _catch_up(self) -> None:
         await self._store.servers.present({guild.id for guild in self._bot.guilds})
         since = now_ms() - _DAYS_MS
         for poem in await self._store.poems.unnoted(since, _MAX_UNNOTED):
@@ -79,18 +102,17 @@ class CatchUpCog(commands.Cog):
         for poem in await self._store.poems.shown_since(since, _MAX_POEMS):
             try:
                 changed += await self._count(poem)
-            except discord.HTTPException as error:
-                _log.warning("the reactions of a poem could not be read (%d, %d)", error.status, error.code)
+            except REFUSED as error:
+                _log.warning("the reactions of a poem could not be read: %s", described(error))
             await asyncio.sleep(self.pause_seconds)
-        self._live = None
         if changed:
             _log.info("votes changed while I was away: %d", changed)
 
     async def _note(self, poem: StoredPoem) -> None:
         try:
             message_id = await find_message(self._bot, poem)
-        except discord.HTTPException as error:
-            _log.warning("the message of a poem could not be looked for (%d, %d)", error.status, error.code)
+        except REFUSED as error:
+            _log.warning("the message of a poem could not be looked for: %s", described(error))
             return
         if message_id is not None:
             await self._store.poems.note_message(poem.id, message_id)
@@ -117,13 +139,23 @@ class CatchUpCog(commands.Cog):
                     found[user.id].add(value)
             if reaction.count > _MAX_USERS:
                 return 0  # more than are read: what is stored is the better account
-        live = frozenset(() if self._live is None else self._live[poem.message_id])
+        # Whoever asked to be forgotten has left reactions behind, which are no votes any more.
+        forgotten = await self._store.people.were_forgotten(found, poem.created_at)
+        live = set() if self._live is None else self._live[poem.message_id]
         values = {user: frozenset(votes) for user, votes in found.items()}
-        return await self._store.votes.settle(poem.id, values, leave=live)
+        return await self._store.votes.settle(poem.id, values, leave=frozenset(live | forgotten))
 
     async def _erase_now_and_then(self) -> None:
         while True:
-            erased = await self._store.servers.erase_left(now_ms() - _DAYS_MS)
-            if erased:
-                _log.info("erased what was kept of servers that were left: %d", len(erased))
+            await self.erase(now_ms() - _DAYS_MS)
             await asyncio.sleep(_ERASE_EVERY_SECONDS)
+
+    async def erase(self, before_ms: int) -> None:
+        """Erase what is kept for a while only, and from before a time: left servers, failed requests, hashes."""
+        erased = await self._store.servers.erase_left(before_ms)
+        for guild_id in erased:
+            await self._bot.services.voices.erase(guild_id)
+        if erased:
+            _log.info("erased what was kept of servers that were left: %d", len(erased))
+        await self._store.notes.forget_retries(before_ms)
+        await self._store.people.forget_hashes(before_ms)

@@ -16,6 +16,7 @@ from bot.buttons import DOWN_ACT, UP_ACT, poem_buttons
 from bot.client import PoetBot
 from bot.pages import poem_page
 from bot.rating import VOTES, vote_of
+from bot.replies import REFUSED, described
 from bot.store.poems import StoredPoem
 
 _log = logging.getLogger(__name__)
@@ -80,10 +81,14 @@ class RatingsCog(commands.Cog):
 
     async def _pressed(self, interaction: discord.Interaction[Any], about: str, *, value: int) -> None:
         poem, up, down = await self._rating.press(int(about), interaction.user.id, value)
-        view = poem_buttons(poem.with_vote_buttons(), self._bot.services.cards.available, up, down)
-        await self._bot.replies.update(interaction, view=view)
         if poem.message_id is None and interaction.message is not None:
             await self._poems.shown(poem.id, interaction.message.id)
+        view = poem_buttons(poem.with_vote_buttons(), self._bot.services.cards.available, up, down)
+        try:
+            await self._bot.replies.update(interaction, view=view)
+        except REFUSED as error:
+            # The vote is kept, and a press that tries again would take it back.
+            _log.warning("the votes of a poem could not be shown: %s", described(error))
 
     @commands.Cog.listener()
     async def on_raw_reaction_add(self, payload: discord.RawReactionActionEvent) -> None:

@@ -33,8 +33,8 @@ class Store:
         self.usage = Usage(database)
         self.jobs = Jobs(database)
         self.comparisons = Comparisons(database)
-        self.people = People(database)
         self.notes = Notes(database)
+        self.people = People(database, self.notes)
 
     @classmethod
     async def open(cls, url: str) -> Self:

@@ -10,8 +10,6 @@ import sqlalchemy as sa
 from bot.store.database import Database, now_ms
 from bot.store.tables import meta, retries
 
-_KEPT_MS = 30 * 86_400_000
-
 
 class Notes:
     """Small things by a key.
@@ -43,12 +41,13 @@ class Notes:
         return bytes.fromhex(found)
 
     async def keep_retry(self, retry_id: str, user_id: int, data: str) -> None:
-        """Keep what somebody asked for, and forget what is older than thirty days."""
-        now = now_ms()
-        await self._database.execute(
-            sa.delete(retries).where(retries.c.created_at < now - _KEPT_MS),
-            sa.insert(retries).values(id=retry_id, user_id=user_id, created_at=now, data=data),
-        )
+        """Keep what somebody asked for."""
+        row = {"id": retry_id, "user_id": user_id, "created_at": now_ms(), "data": data}
+        await self._database.execute(sa.insert(retries).values(row))
+
+    async def forget_retries(self, before_ms: int) -> None:
+        """Delete what was asked for before a time."""
+        await self._database.execute(sa.delete(retries).where(retries.c.created_at < before_ms))
 
     async def retry(self, retry_id: str, user_id: int) -> str | None:
         """What this person asked for, if it is still kept."""

@@ -3,13 +3,16 @@
 Knows no Discord.
 """
 
+import hmac
+from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
 
-from bot.store.database import Database
+from bot.store.database import Database, now_ms
+from bot.store.notes import Notes
 from bot.store.poems import FORGOTTEN
-from bot.store.tables import comparisons, jobs, poems, reports, retries, usage, votes
+from bot.store.tables import comparisons, forgotten, jobs, poems, reports, retries, usage, votes
 
 # Each table with a person in it, and the column that says who.
 _TRACES = {
@@ -22,6 +25,7 @@ _TRACES = {
     "retries": retries.c.user_id,
 }
 UNTITLED = "無題"
+_KEY = "forgotten_key"
 
 
 class People:
@@ -29,10 +33,12 @@ class People:
 
     Args:
         database: Where it is kept.
+        notes: Keep the key of the hashes of those who are forgotten.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, notes: Notes) -> None:
         self._database = database
+        self._notes = notes
 
     async def counts(self, user_id: int) -> dict[str, int]:
         """How many rows of each table are about a person."""
@@ -55,8 +61,10 @@ class People:
         """Forget a person in one transaction.
 
         Votes, reports, quotas, picks and kept requests go. Poems that hold the person's own characters go; of the
-        others the poem stays, without who asked and for what.
+        others the poem stays, without who asked and for what. Reactions still stand under poems, so that a hash of the
+        person is kept by which `were_forgotten` knows them again.
         """
+        person = await self._hashed(user_id)
         mine = poems.c.requester_id == user_id
         typed = sa.or_(poems.c.acrostic != "", poems.c.first_line != "")
         nobody = {"requester_id": FORGOTTEN, "theme": "", "title": UNTITLED, "asked_rhyme": ""}
@@ -70,4 +78,19 @@ class People:
             sa.update(poems).where(mine, poems.c.theme == "").values(requester_id=FORGOTTEN),
             sa.update(poems).where(mine).values(nobody),
             sa.update(jobs).where(jobs.c.requester_id == user_id).values(requester_id=FORGOTTEN),
+            sa.delete(forgotten).where(forgotten.c.person == person),
+            sa.insert(forgotten).values(person=person, asked_at=now_ms()),
         )
+
+    async def were_forgotten(self, user_ids: Iterable[int], since_ms: int) -> set[int]:
+        """Which of these people asked to be forgotten since a time."""
+        people = {await self._hashed(user_id): user_id for user_id in user_ids}
+        query = sa.select(forgotten.c.person).where(forgotten.c.asked_at >= since_ms)
+        return {people[row.person] for row in await self._database.all(query) if row.person in people}
+
+    async def forget_hashes(self, before_ms: int) -> None:
+        """Delete the hashes of those who were forgotten before a time."""
+        await self._database.execute(sa.delete(forgotten).where(forgotten.c.asked_at < before_ms))
+
+    async def _hashed(self, user_id: int) -> str:
+        return hmac.digest(await self._notes.secret(_KEY), str(user_id).encode(), "sha256").hex()

@@ -190,6 +190,10 @@ class PoemShelf:
         """Forget the poems that these messages showed; returns how many there were."""
         return await self._database.execute(sa.delete(poems).where(poems.c.message_id.in_(message_ids)))
 
+    async def delete_in(self, channel_id: int) -> int:
+        """Delete the poems of a channel or thread with their votes; returns how many."""
+        return await self._database.execute(sa.delete(poems).where(poems.c.channel_id == channel_id))
+
     async def unnoted(self, since_ms: int, limit: int) -> list[StoredPoem]:
         """Poems in a channel whose message is not known: they were never shown, or the bot ended in between."""
         query = (

@@ -65,7 +65,18 @@ votes = sa.Table(
     sa.Column("created_at", sa.BigInteger, nullable=False),
     # 0 for the requester's own vote, which is kept but counts nowhere; else 1.
     sa.Column("weight", sa.SmallInteger, nullable=False, server_default="1"),
+    # Whether the voter's reaction for the opposite stands under the poem, too: it counts if this one is taken back.
+    sa.Column("other_stands", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Index("ix_votes_voter_id", "voter_id"),
+)
+
+# Who asked to be forgotten, as a keyed hash, and when: reactions of theirs from before are not read again. Kept as long
+# as such reactions are looked for.
+forgotten = sa.Table(
+    "forgotten",
+    metadata,
+    sa.Column("person", sa.Text, primary_key=True),
+    sa.Column("asked_at", sa.BigInteger, nullable=False),
 )
 
 reports = sa.Table(

@@ -45,12 +45,13 @@ class Votes:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def cast(self, poem_id: int, voter_id: int, value: int) -> bool:
+    async def cast(self, poem_id: int, voter_id: int, value: int, *, reaction: bool = False) -> bool:
         """Keep a vote, 1 or -1, in place of any earlier one by the same person; returns whether the poem is there.
 
-        The requester's own vote weighs nothing, except in the console, where there is nobody else.
+        The requester's own vote weighs nothing, except in the console, where there is nobody else. Of two reactions the
+        earlier stands on, and is remembered.
         """
-        return await self._database.write(lambda connection: _cast(connection, poem_id, voter_id, value))
+        return await self._database.write(lambda connection: _cast(connection, poem_id, voter_id, value, reaction))
 
     async def press_all(self, poem_id: int, presses: Sequence[tuple[int, int]]) -> tuple[StoredPoem, int, int] | None:
         """Keep votes on one poem, (voter, value) each, or take back what is the same again.
@@ -79,9 +80,22 @@ class Votes:
 
         return await self._database.write(work)
 
-    async def withdraw(self, poem_id: int, voter_id: int | None = None, value: int | None = None) -> int:
-        """Forget the votes on a poem: all, or only one person's, or only those of one value; returns how many."""
-        return await self._database.execute(_deletion(poem_id, voter_id, value))
+    async def withdraw(self, poem_id: int, voter_id: int | None = None, value: int | None = None) -> None:
+        """Forget the votes on a poem: all, or only one person's, or only those of one value.
+
+        Where one value is taken back and the voter's reaction for the other one stands, that one counts from now on.
+        """
+        own = sa.true() if voter_id is None else votes.c.voter_id == voter_id
+        here = sa.and_(votes.c.poem_id == poem_id, own)
+        if value is None:
+            await self._database.execute(sa.delete(votes).where(here))
+            return
+        taken = sa.and_(here, votes.c.value == value)
+        await self._database.execute(
+            sa.update(votes).where(here, votes.c.value == -value).values(other_stands=False),
+            sa.delete(votes).where(taken, votes.c.other_stands.is_(False)),
+            sa.update(votes).where(taken).values(value=-value, other_stands=False, created_at=now_ms()),
+        )
 
     async def settle(
         self, poem_id: int, found: Mapping[int, frozenset[int]], leave: frozenset[int] = frozenset()
@@ -103,19 +117,27 @@ class Votes:
             if requester is None:
                 return 0
             known = await connection.execute(
-                sa.select(votes.c.voter_id, votes.c.value).where(votes.c.poem_id == poem_id)
+                sa.select(votes.c.voter_id, votes.c.value, votes.c.other_stands).where(votes.c.poem_id == poem_id)
             )
-            before = {int(row.voter_id): int(row.value) for row in known}
-            after = {voter: next(iter(values)) for voter, values in found.items() if len(values) == 1}
-            after |= {voter: before[voter] for voter, values in found.items() if len(values) > 1 and voter in before}
+            before = {int(row.voter_id): (int(row.value), bool(row.other_stands)) for row in known}
+            after = {voter: (next(iter(values)), False) for voter, values in found.items() if len(values) == 1}
+            both = [voter for voter, values in found.items() if len(values) > 1 and voter in before]
+            after |= {voter: (before[voter][0], True) for voter in both}
             gone = before.keys() - after.keys() - leave
             for voter in gone:
                 await connection.execute(_deletion(poem_id, voter))
-            changed = {v: value for v, value in after.items() if before.get(v) != value and v not in leave}
-            for voter, value in changed.items():
+            changed = 0
+            for voter, (value, other) in after.items():
+                if voter in leave or before.get(voter) == (value, other):
+                    continue
+                if voter in before and before[voter][0] == value:
+                    own = (votes.c.poem_id == poem_id, votes.c.voter_id == voter)
+                    await connection.execute(sa.update(votes).where(*own).values(other_stands=other))
+                    continue
                 await connection.execute(_deletion(poem_id, voter))
                 await connection.execute(sa.insert(votes).values(_row(poem_id, voter, value, requester.requester_id)))
-            return len(changed) + len(gone)
+                changed += 1
+            return changed + len(gone)
 
         return await self._database.write(work)
 
@@ -183,21 +205,20 @@ class Votes:
         return 0 if row is None else int(row[0])
 
 
-def _deletion(poem_id: int, voter_id: int | None = None, value: int | None = None) -> sa.Delete:
-    statement = sa.delete(votes).where(votes.c.poem_id == poem_id)
-    if voter_id is not None:
-        statement = statement.where(votes.c.voter_id == voter_id)
-    if value is not None:
-        statement = statement.where(votes.c.value == value)
-    return statement
+def _deletion(poem_id: int, voter_id: int) -> sa.Delete:
+    return sa.delete(votes).where(votes.c.poem_id == poem_id, votes.c.voter_id == voter_id)
 
 
-async def _cast(connection: AsyncConnection, poem_id: int, voter_id: int, value: int) -> bool:
+async def _cast(connection: AsyncConnection, poem_id: int, voter_id: int, value: int, reaction: bool) -> bool:
     row = (await connection.execute(sa.select(poems.c.requester_id).where(poems.c.id == poem_id))).first()
     if row is None:
         return False
+    own = (votes.c.poem_id == poem_id, votes.c.voter_id == voter_id)
+    before = (await connection.execute(sa.select(votes.c.value, votes.c.other_stands).where(*own))).first()
+    other = reaction and before is not None and (before.value != value or before.other_stands)
     await connection.execute(_deletion(poem_id, voter_id))
-    await connection.execute(sa.insert(votes).values(_row(poem_id, voter_id, value, row.requester_id)))
+    kept: dict[str, object] = {**_row(poem_id, voter_id, value, row.requester_id), "other_stands": other}
+    await connection.execute(sa.insert(votes).values(kept))
     return True
 
 

@@ -6,6 +6,7 @@ base can do: its language, its variety, its form, its own words.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -27,13 +28,24 @@ _LEAST_PREDICTED = 0.56
 _LEAST_VARIETY = 0.98  # of the base's
 _MOST_COPIED = 0.029  # the share of lines that people's poems have in common with others, were they not split by them
 
+REASONS: Mapping[str, str] = MappingProxyType(
+    {
+        "chance": "The votes it never saw are predicted no better than by chance: too few, or too unlike.",
+        "no_better": "The voice so far predicts the votes as well.",
+        "language": "It lost more of the base's language than it may.",
+        "variety": "Its poems are less various than the base's.",
+        "copied": "It writes lines that stand in the classics more often than people do.",
+        "rules": "Its poems break form, rhyme or tone.",
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What the gate found; passed if there are no reasons against.
 
     Attributes:
-        reasons: Why it may not be heard, each one sentence.
+        reasons: Why it may not be heard, keys of `REASONS`.
         too_strong: Whether all of them would be fewer if it changed less: the votes are predicted well enough.
         before: Figures of the base.
         after: The same of the candidate.
@@ -107,18 +119,18 @@ def judge(
     progress(1.0)
     reasons = []
     if after["votes predicted, at least"] <= _LEAST_PREDICTED:
-        reasons.append("The votes it never saw are predicted no better than by chance: too few, or too unlike.")
+        reasons.append("chance")
     if after["votes predicted"] <= before["votes predicted"]:
-        reasons.append("The voice so far predicts the votes as well.")
+        reasons.append("no_better")
     too_strong = not reasons
     if lost > most_lost * 1.05:
-        reasons.append(f"It lost {lost:.1%} of the base's language; {most_lost:.1%} is the most.")
+        reasons.append("language")
     if after["distinct pairs"] < _LEAST_VARIETY * before["distinct pairs"]:
-        reasons.append("Its poems are less various than the base's.")
+        reasons.append("variety")
     if after["copied lines"] > max(_MOST_COPIED, before["copied lines"]):
-        reasons.append("It writes lines that stand in the classics more often than people do.")
+        reasons.append("copied")
     if after["regulated"] < before["regulated"]:
-        reasons.append("Its poems break form, rhyme or tone.")
+        reasons.append("rules")
     return Verdict(
         tuple(reasons),
         too_strong,

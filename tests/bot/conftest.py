@@ -23,7 +23,7 @@ from bot.services import Services
 from bot.store import Store
 from bot.voices import Voices
 from bot.words import WordList
-from poetgen.errors import CheckpointError, RequestError
+from poetgen.errors import CheckpointError, NothingPromotedError, RequestError
 from poetgen.poem import MAX_THEME_LENGTH, Composition, Poem, PoemRequest
 from poetgen.prosody import Report
 from poetgen.registry import Version
@@ -123,9 +123,13 @@ class FakeRegistry:
         self.heard.setdefault(voice, []).append(self.show(name).name)
         return name
 
+    def erase(self, voice: str) -> None:
+        self.versions = [version for version in self.versions if version.voice != voice]
+        self.heard.pop(voice, None)
+
     def rollback(self, voice: str | None = None) -> str:
         if not self.heard.get(voice):
-            raise CheckpointError("Nothing was promoted, so there is nothing to roll back.")
+            raise NothingPromotedError
         self.heard[voice].pop()
         return self.current(voice)
 

@@ -23,7 +23,19 @@ SOURCE = "\n".join(
     path.read_text(encoding="utf-8") for path in sorted(Path(bot.__file__).parent.rglob("*.py"))
 ).replace("'", '"')
 # Keys that the code puts together from parts.
-_BUILT = ("form.", "choice.", "explain.", "state.", "stage.", "reason.", "request.", "problem.", "option.", "command.")
+_BUILT = (
+    "form.",
+    "choice.",
+    "explain.",
+    "state.",
+    "stage.",
+    "reason.",
+    "figure.",
+    "request.",
+    "problem.",
+    "option.",
+    "command.",
+)
 
 
 def places(template: str) -> set[str | None]:

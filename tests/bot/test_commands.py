@@ -9,6 +9,7 @@ import pytest
 import simcord
 
 from bot.client import PoetBot
+from bot.cogs.catchup import CatchUpCog
 from bot.cogs.daily import DailyCog
 from bot.services import Services
 from bot.store.database import now_ms
@@ -49,8 +50,8 @@ async def test_check_shows_a_form_and_answers_it(place: Place) -> None:
 async def test_top_ranks_by_what_votes_allow_to_believe(place: Place, rows: Rows) -> None:
     assert "No poem of this server has a 👍" in await _said(place, place.bob, "top")
     first, second = await place.poem(theme="春"), await place.poem(theme="秋")
-    rows.run("INSERT INTO votes VALUES (1, 1, 1, 0, 1), (1, 2, 1, 0, 1), (2, 1, 1, 0, 1), (2, 3, -1, 0, 1)")
-    rows.run(f"INSERT INTO votes VALUES (2, {place.alice.id}, 1, 0, 0)")
+    rows.run("INSERT INTO votes VALUES (1, 1, 1, 0, 1, 0), (1, 2, 1, 0, 1, 0), (2, 1, 1, 0, 1, 0), (2, 3, -1, 0, 1, 0)")
+    rows.run(f"INSERT INTO votes VALUES (2, {place.alice.id}, 1, 0, 0, 0)")
     page = await _said(place, place.bob, "top", period="all")
     assert page.index("春") < page.index("秋")
     assert f"(<{first.jump_url}>)" in page
@@ -80,6 +81,13 @@ async def test_settings_change_what_they_say(place: Place, rows: Rows) -> None:
     other = place.guild.create_text_channel("elsewhere")
     await _said(place, admin, "settings channel", channel=other)
     assert f"<#{other.id}>" in await _said(place, place.bob, "poem")
+    await _said(place, admin, "settings everywhere")
+    category = place.guild.create_category("poetry")
+    within = place.guild.create_text_channel("within", category=category)
+    await _said(place, admin, "settings channel", channel=category)
+    assert f"<#{category.id}>" in await _said(place, place.bob, "poem")
+    written = await place.alice.slash(within, "poem", theme="秋夜")
+    assert "秋夜" in str(written.response and written.response.content), "a category's channels are all allowed"
     await _said(place, admin, "settings everywhere")
     await _said(place, admin, "settings limits", quota=2, cooldown=0)
     await _said(place, place.bob, "poem")
@@ -127,6 +135,7 @@ async def test_voices_are_listed_used_and_rolled_back(place: Place, registry: Fa
     await place.poem(theme="秋夜")
     assert poet.batches == [], "another version wrote it"
     assert "`fake-1` is heard" in await _said(place, place.admin, "voice rollback")
+    assert "nothing to go back to" in await _said(place, place.admin, "voice rollback")
     await place.poem(theme="秋夜")
     assert len(poet.batches) == 1
     place.env.errors.clear()
@@ -135,6 +144,7 @@ async def test_voices_are_listed_used_and_rolled_back(place: Place, registry: Fa
 async def test_compared_versions_are_named_after_the_pick(place: Place, registry: FakeRegistry, rows: Rows) -> None:
     assert "only one version" in await _said(place, place.bob, "voice compare")
     registry.add("fake-2", f"server-{place.guild.id}")
+    assert "one and the same" in await _said(place, place.bob, "voice compare", first="fake-2", second="fake-2")
     result = await place.bob.slash(place.channel, "voice compare", theme="autumn moon")
     assert result.ephemeral
     assert result.response is not None
@@ -148,9 +158,9 @@ async def test_compared_versions_are_named_after_the_pick(place: Place, registry
     place.env.errors.clear()
 
 
-async def test_privacy_shows_exports_and_deletes(place: Place, rows: Rows) -> None:
+async def test_privacy_shows_exports_and_deletes(place: Place, simcord_bot: PoetBot, rows: Rows) -> None:
     first = await place.poem(theme="秋夜", acrostic="春")
-    await place.poem(theme="自家題")
+    second = await place.poem(theme="自家題")
     theirs = (await place.bob.slash(place.channel, "poem")).response
     assert theirs is not None
     await place.alice.react(theirs, "👍")
@@ -172,6 +182,29 @@ async def test_privacy_shows_exports_and_deletes(place: Place, rows: Rows) -> No
     assert rows("SELECT title FROM poems WHERE id = 2") == [("無題",)]
     assert rows("SELECT * FROM votes") == []
     assert rows(f"SELECT * FROM usage WHERE member_id = {place.alice.id}") == []
+    assert str(place.alice.id) not in str(rows("SELECT * FROM forgotten"))
+
+    cog = simcord_bot.get_cog("CatchUpCog")
+    assert isinstance(cog, CatchUpCog)
+    cog.pause_seconds = 0.0
+    await place.bob.react(theirs, "👎")
+    rows.run("DELETE FROM votes")
+    await cog.catch_up()
+    assert rows.votes() == [(3, place.bob.id, -1)], "the reaction left behind is no vote any more, another's still is"
+    rows.run("UPDATE poems SET created_at = created_at + 100000000")
+    await cog.catch_up()
+    assert (3, place.alice.id, 1) in rows.votes(), "under a later poem it is one"
+
+    # What was asked for is not known any more, but Discord knows who asked.
+    gone, kept = first, second
+    await place.alice.context_menu(place.channel, "Delete poem", gone)
+    refused = await place.bob.context_menu(place.channel, "Delete poem", kept)
+    assert "moderator" in str(refused.response and refused.response.content)
+    await place.alice.context_menu(place.channel, "Delete poem", kept)
+    shown = {message.id for message in place.channel.history()}
+    assert not shown & {gone.id, kept.id}
+    assert rows("SELECT id FROM poems") == [(3,)]
+    place.env.errors.clear()
 
 
 async def test_help_and_about_fit_and_say_what_is_stored(place: Place, services: Services) -> None:
@@ -192,6 +225,29 @@ async def test_poem_is_deleted_by_its_requester_or_a_moderator_only(place: Place
     nothing = await place.bob.context_menu(place.channel, "Delete poem", chat)
     assert nothing.response is not None
     assert "no poem of mine" in nothing.response.content
+    place.env.errors.clear()
+
+
+async def test_a_card_can_be_deleted_and_reported(
+    simcord_env: simcord.Env, place: Place, services: Services, rows: Rows
+) -> None:
+    if not services.cards.available:
+        pytest.skip("no Chinese face is installed: apt install fonts-lxgw-wenkai")
+    poem = await place.poem()
+    first, second = [(await place.bob.click(poem, label="Card")).response for _ in range(2)]
+    assert first is not None
+    assert second is not None
+    refused = await place.alice.context_menu(place.channel, "Delete poem", first.message)
+    assert "moderator" in str(refused.response and refused.response.content)
+    await place.bob.context_menu(place.channel, "Delete poem", first.message)
+    assert rows("SELECT id, message_id FROM poems") == [(1, poem.id)], "a card is gone, its poem is not"
+    carol = place.guild.add_member(simcord_env.create_user("carol"))
+    for member in (place.bob, carol, place.admin):
+        await member.context_menu(place.channel, "Report poem", second.message)
+    assert rows("SELECT hidden FROM poems") == [(1,)]
+    texts = {message.id: message.content for message in place.channel.history()}
+    assert "was reported" in texts[poem.id]
+    assert "was reported" in texts[second.id]
     place.env.errors.clear()
 
 
@@ -286,14 +342,25 @@ async def test_owner_commands_are_nowhere_else(simcord_bot: PoetBot, simcord_env
 
 
 async def test_left_server_is_erased_after_thirty_days_unless_it_returns(
-    simcord_env: simcord.Env, place: Place, services: Services, rows: Rows
+    simcord_bot: PoetBot, place: Place, services: Services, registry: FakeRegistry, rows: Rows
 ) -> None:
     await place.poem()
+    registry.add("fake-2", f"server-{place.guild.id}")
+    await services.store.notes.keep_retry("abcd", place.bob.id, "{}")
+    await services.store.people.forget(place.bob.id)
+    await services.store.notes.keep_retry("efgh", place.alice.id, "{}")
     await place.admin.slash(place.channel, "settings script", script="traditional")
     await services.store.servers.left(place.guild.id)
     assert await services.store.servers.erase_left(now_ms() - 1000) == [], "not yet"
     await services.store.servers.joined(place.guild.id)
     assert await services.store.servers.erase_left(now_ms() + 1000) == [], "it came back"
     await services.store.servers.left(place.guild.id)
-    assert await services.store.servers.erase_left(now_ms() + 1000) == [place.guild.id]
-    assert rows("SELECT * FROM poems") == rows("SELECT * FROM servers") == rows("SELECT * FROM usage") == []
+    cog = simcord_bot.get_cog("CatchUpCog")
+    assert isinstance(cog, CatchUpCog)
+    await cog.erase(now_ms() - 1000)
+    assert registry.names() == ["fake-1", "fake-2"]
+    assert rows("SELECT id FROM retries") == [("efgh",)]
+    await cog.erase(now_ms() + 1000)
+    for table in ("poems", "servers", "usage", "retries", "forgotten"):
+        assert rows(f"SELECT * FROM {table}") == []
+    assert registry.names() == ["fake-1"]

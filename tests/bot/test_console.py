@@ -116,8 +116,8 @@ async def test_finetune_is_shown_as_it_goes_on(services: Services, trainer: Trai
     async def typed() -> AsyncIterator[str]:
         for line in ("/poem", "/rate up"):
             yield line
-        for voter in (1, 2):
-            rows.run(f"INSERT INTO votes VALUES (1, {voter}, 1, 0, 1)")
+        for voter, value in ((1, 1), (2, -1)):
+            rows.run(f"INSERT INTO votes VALUES (1, {voter}, {value}, 0, 1, 0)")
         yield "/finetune start"
         async with asyncio.timeout(20):
             while "-# after" not in "".join(said) and "after\n" not in "".join(said):  # noqa: ASYNC110

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import aiohttp
 import discord
 import pytest
 import simcord
@@ -18,6 +19,7 @@ from bot.inference import Inference
 from bot.poems import Poems, Wish
 from bot.services import Services
 from bot.store import Store
+from bot.store.poems import StoredPoem
 from poetgen.errors import RequestError
 from tests.bot.conftest import FakePoet, FakeRegistry, Rows, Trainer, services_on, until
 from tests.bot.discord_place import Place, buttons, hold_to_the_limits, labels
@@ -156,6 +158,23 @@ async def test_where_reacting_is_refused_buttons_take_its_place(
     assert rows.votes() == [], "pressed again, it is taken back"
 
 
+async def test_a_press_is_kept_though_discord_does_not_show_it(
+    simcord_env: simcord.Env, place: Place, simcord_bot: PoetBot, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await place.alice.user.send_dm("hello")
+    shown = (await place.alice.user.slash("poem")).response
+    assert shown is not None
+    [up] = [button.custom_id for button in buttons(shown) if str(button.emoji) == "👍"]
+
+    async def refuse(*_: object, **__: object) -> None:
+        raise aiohttp.ServerDisconnectedError
+
+    monkeypatch.setattr(discord.InteractionResponse, "edit_message", refuse)
+    await place.alice.user.click(shown, custom_id=up)
+    assert rows("SELECT value FROM votes") == [(1,)]
+    assert rows("SELECT id FROM retries") == [], "trying again would take the vote back"
+
+
 async def test_one_vote_per_member_the_last_one_counts_and_can_be_taken_back(place: Place, rows: Rows) -> None:
     message = await place.poem()
     await place.alice.react(message, "👍")
@@ -170,6 +189,11 @@ async def test_one_vote_per_member_the_last_one_counts_and_can_be_taken_back(pla
 
     await place.alice.unreact(message, "👎")
     assert rows.votes() == [(1, place.bob.id, -1)]
+
+    await place.alice.react(message, "👍")
+    await place.alice.react(message, "👎")
+    await place.alice.unreact(message, "👎")
+    assert (1, place.alice.id, 1) in rows.votes(), "the other one stands, and counts again"
 
 
 async def test_other_reactions_and_other_messages_are_no_votes(place: Place, rows: Rows) -> None:
@@ -263,6 +287,10 @@ async def test_replay_uses_the_version_that_wrote_the_poem(
     await place.poem(theme="秋夜", seed=5)
     await place.poem(theme="春", seed=5)
     assert rows("SELECT version FROM poems") == [("fake-1",), ("fake-1",), ("fake-2",)]
+    [first, *_] = sorted(place.channel.history(), key=lambda message: message.id)
+    await place.bob.click(first, label="Vary")
+    await place.bob.click(first, label="Another")
+    assert rows("SELECT version FROM poems WHERE id > 3") == [("fake-1",), ("fake-2",)], "near the poem as it was"
     rows.run("UPDATE poems SET version = 'gone-1' WHERE id <= 2")
     result = await place.alice.slash(place.channel, "poem", theme="秋夜", seed=5)
     assert result.response is not None
@@ -306,7 +334,7 @@ async def test_reactions_while_away_are_counted_at_the_start(
         await member.react(message, emoji)
     # What the bot would know if it had seen only a vote of carol's, and one of somebody who took it back since.
     rows.run("DELETE FROM votes")
-    rows.run(f"INSERT INTO votes VALUES (1, {carol.id}, -1, 0, 1), (1, 4242, 1, 0, 1)")
+    rows.run(f"INSERT INTO votes VALUES (1, {carol.id}, -1, 0, 1, 0), (1, 4242, 1, 0, 1, 0)")
 
     bot = PoetBot(services_on(services.store, inference, registry, trainer))
     await simcord_env.restart_bot(bot)
@@ -316,6 +344,43 @@ async def test_reactions_while_away_are_counted_at_the_start(
     await cog.catch_up()
     expected = [(1, place.bob.id, -1), (1, carol.id, -1)]
     assert rows.votes() == sorted(expected), "both: the stored vote or none; away: counted; gone: taken back"
+    await carol.unreact(message, "👎")
+    assert (1, carol.id, 1) in rows.votes(), "what stands under the poem counts"
+
+
+async def test_session_begun_anew_catches_up_and_one_failure_does_not_end_it(
+    simcord_env: simcord.Env, place: Place, simcord_bot: PoetBot, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for message in (await place.poem(), await place.poem()):
+        await place.bob.react(message, "👍")
+    rows.run("DELETE FROM votes")
+    cog = simcord_bot.get_cog("CatchUpCog")
+    assert isinstance(cog, CatchUpCog)
+    cog.pause_seconds = 0.0
+    count, failures = CatchUpCog._count, [aiohttp.ServerDisconnectedError()]
+
+    async def failing_once(self: CatchUpCog, poem: StoredPoem) -> int:
+        if failures:
+            raise failures.pop()
+        return await count(self, poem)
+
+    monkeypatch.setattr(CatchUpCog, "_count", failing_once)
+    simcord_bot.dispatch("ready")
+    await until(lambda: len(rows.votes()) == 1)
+    simcord_bot.dispatch("ready")
+    await until(lambda: len(rows.votes()) == 2)
+    await until(lambda: cog._live is None)
+    await place.alice.react(message, "👍")
+    assert cog._live is None, "nobody is remembered once all is read"
+
+
+async def test_deleted_channel_takes_its_poems_along(simcord_env: simcord.Env, place: Place, rows: Rows) -> None:
+    await place.poem()
+    other = place.guild.create_text_channel("other")
+    await place.alice.slash(other, "poem")
+    simcord_env.backend.delete_channel(other.id)
+    await simcord_env.settle()
+    assert rows("SELECT channel_id FROM poems") == [(place.channel.id,)]
 
 
 async def test_message_that_was_not_noted_is_found_at_the_start_or_by_a_press(

@@ -84,6 +84,14 @@ said(version="new-1", verdict="promoted", reasons=[], before=dict(loss=2.0), aft
     assert '"voter' not in text
 
 
+async def test_likes_alone_are_no_taste(services: Services, watched: Watched) -> None:
+    for poem_id in range(1, 4):
+        for voter in range(4):
+            await services.store.votes.cast(poem_id, voter, 1)
+    with pytest.raises(BotError, match="👍 and 👎"):
+        await services.finetuning.begin(ADMIN, 5)
+
+
 async def test_gate_may_refuse(services: Services, watched: Watched) -> None:
     await services.finetuning.start()
     await services.finetuning.begin(ADMIN, 5)
@@ -105,6 +113,7 @@ async def test_gate_may_refuse(services: Services, watched: Watched) -> None:
         ("pass", "crashed"),
         ("import os; os.kill(os.getpid(), signal.SIGKILL)", "crashed"),
         ("said(version=None, verdict='promoted', reasons=[]); sys.exit(1)", "crashed"),
+        ("said(version=None, verdict='failed', reasons=['too few']); sys.exit(2)", "too few"),
     ],
 )
 async def test_what_goes_wrong_is_failed_and_the_next_one_runs(

@@ -123,9 +123,9 @@ async def test_writing_takes_the_lock_at_once_and_reading_takes_none(store: Stor
 @pytest.mark.parametrize(
     "statement",
     [
-        "INSERT INTO votes VALUES (1, 2, 0, 0, 1)",
-        "INSERT INTO votes VALUES (7, 2, 1, 0, 1)",
-        "INSERT INTO votes VALUES (1, 1, -1, 0, 1)",
+        "INSERT INTO votes VALUES (1, 2, 0, 0, 1, 0)",
+        "INSERT INTO votes VALUES (7, 2, 1, 0, 1, 0)",
+        "INSERT INTO votes VALUES (1, 1, -1, 0, 1, 0)",
     ],
     ids=["a vote of 0", "a poem that is not there", "a second vote"],
 )

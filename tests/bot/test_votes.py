@@ -11,7 +11,7 @@ from bot.asker import CONSOLE
 from bot.ranking import wilson
 from bot.ratings import ratings_of
 from bot.store.votes import CastVote
-from bot.votes import NUM_FOLDS, Vote, appeal, fold_of, weights
+from bot.votes import NUM_FOLDS, Vote, appeal, folds_of, weights
 from tests.bot.test_pages import stored
 
 _votes = st.lists(
@@ -109,12 +109,16 @@ def test_few_votes_are_shrunk_towards_the_average() -> None:
     assert appeal(3, 3) == 0.5
 
 
-def test_folds_need_the_key_and_are_even() -> None:
+@given(st.sets(st.integers(0, 2**63), max_size=40))
+def test_folds_need_the_key_and_are_even(voters: set[int]) -> None:
     key = b"k" * 32
-    folds = [fold_of(voter, key) for voter in range(5000)]
-    assert set(folds) == set(range(NUM_FOLDS))
-    assert all(800 < folds.count(fold) < 1200 for fold in range(NUM_FOLDS))
-    assert folds != [fold_of(voter, b"other") for voter in range(5000)]
+    folds = folds_of(voters, key)
+    assert folds.keys() == voters
+    sizes = [list(folds.values()).count(fold) for fold in range(NUM_FOLDS)]
+    assert max(sizes) - min(sizes) <= 1, "few voters are never in one fold"
+    assert folds == folds_of(sorted(voters), key)
+    if len(voters) > 20:
+        assert folds != folds_of(voters, b"other")
 
 
 def _cast(poem: int, voter: int, value: int = 1, requested: bool = False) -> CastVote:

@@ -3,6 +3,7 @@
 import errno
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from poetgen.errors import CheckpointError
 from poetgen.poem import DEFAULT_TEMPERATURE
 from poetgen.poet import Poet
 from poetgen.record import JSON_FILE, WEIGHTS_FILE, load_phonology, load_record, version_name
-from poetgen.registry import Registry
+from poetgen.registry import PLOTS, Registry
 
 
 @pytest.fixture
@@ -207,8 +208,6 @@ def test_what_a_voice_may_not_hear(
 def test_a_voice_keeps_its_base_when_another_release_is_shipped(
     voices: tuple[Registry, str, dict[str, str]], poet: Poet, tmp_path: Path
 ) -> None:
-    from dataclasses import replace
-
     registry, base, made = voices
     save_model(replace(poet.model, temperature=0.9), tmp_path / "next")
     upgraded = Registry(registry.home, release=tmp_path / "next")
@@ -217,3 +216,27 @@ def test_a_voice_keeps_its_base_when_another_release_is_shipped(
     shutil.rmtree(registry.home / "versions" / base)
     with pytest.raises(CheckpointError, match="is gone"):
         upgraded.root(made["own"])
+
+
+def test_a_shipped_version_that_was_chosen_outlives_the_next_release(folder: Path, poet: Poet, tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "home", release=folder)
+    shipped = registry.promote(registry.current())
+    save_model(replace(poet.model, temperature=0.9), tmp_path / "next")
+    upgraded = Registry(registry.home, release=tmp_path / "next")
+    assert upgraded.current() == shipped
+    assert load_model(upgraded.folder(shipped))[0] == shipped
+
+
+def test_an_erased_voice_leaves_the_others(voices: tuple[Registry, str, dict[str, str]]) -> None:
+    registry, base, made = voices
+    registry.promote(made["own"], "server-1")
+    registry.promote(made["other"], "server-2")
+    picture = registry.home / PLOTS / f"{made['own']}.png"
+    picture.parent.mkdir()
+    picture.write_bytes(b"PNG")
+    registry.erase("server-1")
+    registry.erase("server-3")
+    assert set(registry.names()) == {base, made["other"]}
+    assert not picture.exists()
+    assert (registry.current("server-1"), registry.current("server-2")) == (base, made["other"])
+    assert not (registry.home / "voices" / "server-1").exists()
