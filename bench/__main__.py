@@ -97,7 +97,8 @@ def readme_table(results: Mapping[str, Any]) -> list[str]:
                 " ".join(f"{found[f'times_bound_{batch}']:.1f}" for batch in decode.BATCHES) + " times its time",
             ),
             (
-                "poems a second, a batch of 128; against one after another in plain PyTorch; against a public loop",
+                "drafts a second, without a choice, a batch of 128; against one after another in plain PyTorch; "
+                "against a public loop",
                 f"{found['poems_a_second']:.0f}; {found['times_plain']:.0f} times; {found['times_public']:.0f} times",
             ),
         ]
