@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from poetgen import files
 from poetgen.checkpoint import Model, load_model, load_tensors, write_version
-from poetgen.errors import CheckpointError
+from poetgen.errors import CheckpointError, one_line
 from poetgen.record import load_record
 from poetgen.registry import Registry
 
@@ -111,4 +111,4 @@ def load_version(registry: Registry, name: str) -> tuple[str, Model]:
     try:
         return str(record["version"]), adapter.applied(model)
     except (KeyError, IndexError, RuntimeError) as error:
-        raise CheckpointError(f"The version in {folder} is damaged ({error}). Fit the voice anew.") from None
+        raise CheckpointError(f"The version in {folder} is damaged ({one_line(error)}). Fit the voice anew.") from None

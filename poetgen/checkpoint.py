@@ -22,7 +22,7 @@ from poetgen import dataset, files
 from poetgen.classics import Classics
 from poetgen.discriminator import Discriminator, DiscriminatorConfig, character_table
 from poetgen.drafting import Shares
-from poetgen.errors import CheckpointError
+from poetgen.errors import CheckpointError, one_line
 from poetgen.generator import Generator, GeneratorConfig
 from poetgen.phonology import Phonology
 from poetgen.planner import Planner
@@ -159,7 +159,7 @@ def load_model(folder: Path) -> tuple[str, Model]:
         )
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
-            f"The version in {folder} is damaged ({error}). Register it again, or roll back."
+            f"The version in {folder} is damaged ({one_line(error)}). Register it again, or roll back."
         ) from None
     return str(record["version"]), model
 

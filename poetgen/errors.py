@@ -47,6 +47,11 @@ REQUEST_TEXTS: Mapping[str, str] = MappingProxyType(
 )
 
 
+def one_line(error: BaseException) -> str:
+    """What an error says, without the line breaks that torch puts into some of its own."""
+    return " ".join(str(error).split())
+
+
 class PoetgenError(Exception):
     """Base of all errors that are somebody's to mend; the message says how."""
 

@@ -52,8 +52,8 @@ _SHARING = 4
 _CHANCE = random.SystemRandom()
 # In the choice among candidates: what a unit of the discriminator's logit counts for, and of what of it is a voice's
 # taste; a nat of a character's lift; its cosine with the theme; and what a pair of characters takes from a line for
-# having come once lately, over the root of the poem's length (found: forms are then equally various).
-_LOGIT_WEIGHT, _TASTE_WEIGHT, _LIFT_WEIGHT, _THEME_WEIGHT, _STALENESS_WEIGHT = 0.05, 0.8, 0.3, 3.4, 8.6
+# having come once lately, over the cube root of the poem's length (found: forms are then equally various).
+_LOGIT_WEIGHT, _TASTE_WEIGHT, _LIFT_WEIGHT, _THEME_WEIGHT, _STALENESS_WEIGHT = 0.05, 0.8, 0.3, 2.0, 4.7
 _COPYING = 1e3  # more than any line is worth
 
 
@@ -204,7 +204,7 @@ class Poet:
     def _cost(self, form: Form, line: Sequence[int]) -> float:
         """What a line takes from the worth of its poem, for having been written by people, or lately by the poet."""
         copied = self.model.classics.hold(self.model.vocabulary.decode(line))
-        return _COPYING * copied + _STALENESS_WEIGHT / math.sqrt(form.num_chars) * self._memory.staleness(line)
+        return _COPYING * copied + _STALENESS_WEIGHT / math.cbrt(form.num_chars) * self._memory.staleness(line)
 
     def _others(self, request: PoemRequest, variations: list[_Written]) -> list[_Written]:
         """Those that are not, word for word, the poem they vary; all, if none is another."""

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from poetgen import files
 from poetgen.allocator import keep_memory
-from poetgen.errors import CheckpointError, TrainingError
+from poetgen.errors import CheckpointError, TrainingError, one_line
 from poetgen.training.parallel import Workers
 
 CHECKPOINT_SECONDS = 180.0
@@ -117,7 +117,8 @@ class Run:
             self.progress = Progress(**state["progress"])
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise CheckpointError(
-                f"The checkpoint in {self.folder} is damaged or of another size ({error}). Start anew elsewhere."
+                f"The checkpoint in {self.folder} is damaged or of another size ({one_line(error)}). "
+                "Start anew elsewhere."
             ) from None
 
     def save(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 
 from poetgen import corpus
 from poetgen.checkpoint import load_model
@@ -93,6 +94,17 @@ def test_weights_of_any_bytes(folder: Path, data: st.DataObject) -> None:
     record = json.loads((SHIPPED / JSON_FILE).read_text(encoding="utf-8"))
     _forge(folder, record | {"weights_sha256": hashlib.sha256(content).hexdigest()})
     _done_or_refused(lambda: load_model(folder), CheckpointError)
+
+
+def test_a_tensor_less_is_told_in_one_line(folder: Path) -> None:
+    tensors = load_file(SHIPPED / WEIGHTS_FILE)
+    del tensors["discriminator.hidden.bias"]
+    (folder / WEIGHTS_FILE).unlink()
+    save_file(tensors, folder / WEIGHTS_FILE)
+    record = json.loads((SHIPPED / JSON_FILE).read_text(encoding="utf-8"))
+    content = (folder / WEIGHTS_FILE).read_bytes()
+    _forge(folder, record | {"weights_sha256": hashlib.sha256(content).hexdigest()})
+    _done_or_refused(lambda: load_model(folder), CheckpointError, "hidden.bias")
 
 
 def test_a_pickle_is_not_run(folder: Path, tmp_path: Path) -> None:

@@ -276,14 +276,14 @@ def test_the_command_tells_its_progress_and_draws_it(
     assert main(["finetune", "--ratings", str(path), "--voice", "server-2", "--json"]) == 0
     other = json.loads(capsys.readouterr().out.splitlines()[-1])["version"]
     assert registry.show(other).base == registry.show(shared).base == poet.version
-    assert main([*command[:-1], "--minutes", "0.0001"]) == 2
-    capsys.readouterr()
-    write_rows(path, rows(poet, 3))
-    assert main(command) == 2
+    assert main([*command, "--minutes", "0.0001"]) == 2
+    told = capsys.readouterr()
+    assert "minutes" in told.err
+    assert json.loads(told.out.splitlines()[-1])["verdict"] == "failed"
+    few = write_rows(tmp_path / "few.jsonl", rows(poet, 3))
+    assert main(["finetune", "--ratings", str(few), "--json"]) == 2
     [failed] = capsys.readouterr().out.splitlines()
-    assert json.loads(failed)["verdict"] == "failed"
-    assert json.loads(failed)["reasons"][0].startswith("ratings.jsonl rates 3 poems")
-    assert "minutes" in capsys.readouterr().err
+    assert json.loads(failed)["reasons"][0].startswith("few.jsonl rates 3 poems")
     assert main(["finetune", "--ratings", str(path), "--base", last["version"]]) == 2
     assert main(["finetune", "--ratings", str(path), "--base", poet.version, "--voice", "../x"]) == 2
     assert "matplotlib.pyplot" not in sys.modules
