@@ -54,8 +54,9 @@ def refusal(error: PoetgenError, language: str) -> str:
         texts = catalogue(language)
         template = texts.get(f"request.{error.code}")
         if template is not None:
-            told = {name: texts.get(f"form.{value}", value) if name == "form" else value
-                    for name, value in error.values.items()}  # fmt: skip
-            shown = template.format(**told)
+            values = dict(error.values)
+            if "form" in values:
+                values["form"] = texts.get(f"form.{values['form']}", values["form"])
+            shown = template.format(**values)
             return show(shown, "simplified") if language == "zh-CN" else shown
     return str(error)

@@ -192,7 +192,7 @@ class Replies:
         try:
             await self.answer(interaction, content, view=view)
         except discord.HTTPException as failure:
-            _log.warning("an error could not be told (%d, %d)", failure.status, failure.code)
+            _log.warning("an error could not be told (%s)", described(failure))
 
     async def _keep(self, interaction: discord.Interaction[Any], error_id: str) -> bool:
         """Keep what was asked for, so that the button works after a restart too."""

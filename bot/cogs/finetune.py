@@ -21,6 +21,7 @@ from bot.catalogue import text
 from bot.client import PoetBot
 from bot.errors import BotError
 from bot.job_pages import confirm_page, history_page, progress_page, result_page, voices_page
+from bot.replies import described
 from bot.store.jobs import UNFINISHED, Job
 from bot.training import Outcome, Progress
 
@@ -176,7 +177,7 @@ class FinetuneCog(commands.GroupCog, name="finetune", description=text("command.
             else:
                 await shown.message.edit(content=page)
         except discord.HTTPException as error:
-            _log.warning("a fine-tune's progress could not be shown (%d, %d)", error.status, error.code)
+            _log.warning("a fine-tune's progress could not be shown (%s)", described(error))
 
     def _remembered(self, job: Job) -> _Shown | None:
         """The message that an earlier run of the bot posted."""
@@ -200,7 +201,7 @@ class FinetuneCog(commands.GroupCog, name="finetune", description=text("command.
                 channel = self._bot.get_partial_messageable(job.channel_id)
                 await channel.send(pages[0] if pages else None, files=files)
         except discord.HTTPException as error:
-            _log.warning("a fine-tune's end could not be shown (%d, %d)", error.status, error.code)
+            _log.warning("a fine-tune's end could not be shown (%s)", described(error))
 
     async def _beside(self, job: Job) -> str:
         poems = self._bot.services.poems

@@ -60,7 +60,7 @@ class RatingsCog(commands.Cog):
             except discord.NotFound:
                 continue  # the message is gone
             except discord.HTTPException as error:
-                _log.warning("votes could not be invited (%d, %d)", error.status, error.code)
+                _log.warning("votes could not be invited (%s)", described(error))
             except Exception:
                 _log.exception("votes could not be invited")
 
