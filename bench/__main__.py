@@ -17,8 +17,8 @@ import torch
 from tqdm import tqdm
 
 from bench import decode, feedback, load, pretrain
+from bench.shipped import shipped_poet
 from poetgen.poem import DEFAULT_CANDIDATES, FORMS
-from poetgen.poet import Poet
 from poetgen.training.run import use_device
 
 _HERE = Path(__file__).parent
@@ -30,12 +30,12 @@ _KILLS = 50
 
 
 def _decode() -> dict[str, Any]:
-    return decode.measure(Poet.load(num_threads=_THREADS))
+    return decode.measure(shipped_poet(_THREADS))
 
 
 def _pretrain() -> dict[str, Any]:
     use_device("cpu", _THREADS)
-    return pretrain.measure(Poet.load().model, 60)
+    return pretrain.measure(shipped_poet().model, 60)
 
 
 def _load() -> dict[str, Any]:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from bench.shipped import shipped_poet
 from poetgen import packing
 from poetgen.generator import Conditions, Generator
 from poetgen.peaks import Peaks, best_seconds
@@ -46,10 +47,12 @@ def measure(poet: Poet) -> dict[str, float]:
         figures[f"request_seconds_{name}"] = best_seconds(lambda asked=asked: poet.compose(asked), 5)  # type: ignore[misc]
     ours = max(BATCHES) / figures[f"seconds_{max(BATCHES)}"]
     figures["poems_a_second"] = ours
-    allowed = constraints.tones[0]
+    allowed, config = constraints.tones[0], generator.config
+    lstm = nn.LSTM(config.embedding_dim, config.hidden_dim, batch_first=True)  # of our generator's sizes
+    output = nn.Linear(config.hidden_dim, config.num_chars)
     loops: dict[str, Callable[[], object]] = {
         "plain": lambda: [_plain(generator, allowed) for _ in range(_ALONE)],
-        "public": lambda: [_public(generator) for _ in range(_ALONE)],
+        "public": lambda: [_public(generator, lstm, output) for _ in range(_ALONE)],
     }
     for name, loop in loops.items():
         with packing.switched_off():
@@ -78,11 +81,8 @@ def _plain(generator: Generator, allowed: Tensor) -> list[int]:
 
 
 @torch.no_grad()
-def _public(generator: Generator) -> list[int]:
-    """One poem as public LSTM poets write it, with layers of our generator's sizes: all is read anew each time."""
-    config = generator.config
-    lstm = nn.LSTM(config.embedding_dim, config.hidden_dim, batch_first=True)
-    output = nn.Linear(config.hidden_dim, config.num_chars)
+def _public(generator: Generator, lstm: nn.LSTM, output: nn.Linear) -> list[int]:
+    """One poem as public LSTM poets write it: all is read anew each time."""
     ids = [START_ID]
     for _ in range(DEFAULT_FORM.num_chars):
         states, _ = lstm(generator.embedding(torch.tensor([ids])))
@@ -94,7 +94,7 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="bench.decode", description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--threads", type=int, default=2, help="threads that compute")
-    poet = Poet.load(num_threads=parser.parse_args().threads)
+    poet = shipped_poet(parser.parse_args().threads)
     print(json.dumps({name: round(value, 4) for name, value in measure(poet).items()}, indent=1))
 
 

@@ -54,8 +54,9 @@ class Trial:
         named: Whether it is a named one.
         seed: Of votes and fine-tune.
         method: `OURS`, or one of `rivals.RIVALS`.
-        served: Share of pairs, as the bot would serve them, in which the taste prefers the voice's poem.
-        drawn: The same of single drafts from equal seeds.
+        served: Share of pairs, as the bot would serve them, in which the taste prefers the voice's poem; 0.5 if the
+            gate refused it, for the base goes on then.
+        drawn: The same of single drafts from equal seeds, whatever the gate says.
         promoted: The gate's verdict; None for rivals, which it does not judge.
         reasons: Why not.
         figures: Of the gate, of the voice.
@@ -147,6 +148,7 @@ class Bench:
         served, drawn = self.preferred(model, taste)
         verdict = outcome.verdict
         said = (verdict.passed, verdict.reasons, dict(verdict.after), seconds)
+        served = served if verdict.passed else 0.5
         return Trial(crowd, votes, taste.name, taste.named, seed, OURS, served, drawn, *said), model
 
     def _rounds(self, votes: int, taste: Taste, seed: int, folder: Path) -> Trial:
@@ -157,7 +159,8 @@ class Bench:
             rows += vote(served, taste, votes // 3, HONEST, 10 * seed + number).lines
             file = folder / "ratings.jsonl"
             file.write_text(rows, encoding="utf-8")
-            trial, model = self._learned(ROUNDS, votes, taste, seed, file, time.monotonic())
+            trial, made = self._learned(ROUNDS, votes, taste, seed, file, time.monotonic())
+            model = made if trial.promoted else model
         return trial
 
 
@@ -196,7 +199,8 @@ def table(trials: Sequence[Trial]) -> list[list[str]]:
             promoted = [trial.promoted for trial in found if trial.promoted is not None]
             rows.append(
                 [
-                    *(crowd, str(votes), method, f"{'named' if named else 'linear'} ({len(found)})"),
+                    *(crowd, str(votes), method),
+                    f"{'named' if named else 'linear'} ({len({trial.taste for trial in found})})",
                     _share([trial.served for trial in found], rng),
                     _share([trial.drawn for trial in found], rng),
                     f"{sum(promoted)} of {len(promoted)}" if promoted else "",

@@ -11,6 +11,7 @@ the same beside a fine-tune, and in an overload, after which it must recover. Wr
 import argparse
 import asyncio
 import json
+import math
 import random
 import re
 import socket
@@ -217,7 +218,7 @@ async def measure(seconds: float, folder: Path) -> tuple[dict[str, dict[str, flo
                 recovered = await load.poem_seconds() <= _RECOVERED
             start_figures = {
                 "first poem, s after the start": first,
-                "recovered, s after the overload": time.monotonic() - ended,
+                "recovered, s after the overload": time.monotonic() - ended if recovered else math.inf,
             }
         finally:
             bot.terminate()
@@ -252,11 +253,11 @@ class _finetune:  # noqa: N801 (used like a function)
 
 def _write_ratings(file: Path) -> None:
     from bench.members import HONEST, vote
+    from bench.shipped import shipped_poet
     from bench.tastes import Taste
     from poetgen.poem import PoemRequest
-    from poetgen.poet import Poet
 
-    poet = Poet.load(num_threads=2)
+    poet = shipped_poet(2)
     served = poet.compose([PoemRequest(theme=theme, candidates=2) for theme in common_themes()[:80]])
     taste = Taste("moon", True, lambda text: float(text.count("月")))
     file.write_text(vote(served, taste, 300, HONEST, seed=0).lines, encoding="utf-8")

@@ -14,11 +14,11 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
+from bench.shipped import shipped_poet
 from poetgen.checkpoint import Model
 from poetgen.dataset import MAX_KEYWORDS, MAX_TITLE, Dataset, FormData
 from poetgen.phonology import RHYME_GROUPS
 from poetgen.poem import FORMS, Form
-from poetgen.poet import Poet
 from poetgen.prosody import PATTERNS
 from poetgen.training.pretrain import PRESETS, pretrain, share_of_bound
 from poetgen.training.run import Run, use_device
@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60, help="how long to train")
     options = parser.parse_args()
     use_device("cpu", options.threads)
-    figures = measure(Poet.load(num_threads=options.threads).model, options.seconds)
+    figures = measure(shipped_poet(options.threads).model, options.seconds)
     print(json.dumps({name: round(value, 3) for name, value in figures.items()}, indent=1))
 
 

@@ -51,16 +51,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"poetgen: {error}", file=sys.stderr)
         return _EXIT_INPUT
     except KeyboardInterrupt:
-        if options.command in ("pretrain", "adversarial"):
-            print(f"\nSaved. Go on with: poetgen {options.command} ... --out {options.out} --resume", file=sys.stderr)
-        if options.command == "referee":
-            print(f"\nSaved. Go on with: poetgen referee --data {options.data} --resume", file=sys.stderr)
+        _say_how_to_go_on(options)
         return _EXIT_INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has had enough; that is no failure of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code
+
+
+def _say_how_to_go_on(options: argparse.Namespace) -> None:
+    runs = {"pretrain": "out", "adversarial": "out", "referee": "data"}
+    if options.command not in runs:
+        return
+    from poetgen.training.run import CHECKPOINT_FILE
+
+    option = runs[options.command]
+    named = getattr(options, option)
+    folder = named / REFEREE_FOLDER if option == "data" else named
+    if (folder / CHECKPOINT_FILE).exists():
+        print(f"\nSaved. Go on with: poetgen {options.command} ... --{option} {named} --resume", file=sys.stderr)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -257,6 +267,8 @@ def _pretrain(options: argparse.Namespace) -> int:
     from poetgen.training.parallel import working
     from poetgen.training.run import Run, use_device
 
+    if options.profile and options.device != "cpu":
+        raise UsageError("--profile compares with the bound of this machine's CPU. Leave it out, or use --device cpu.")
     with working(use_device(options.device, options.threads)) as workers:
         dataset = load_dataset(options.data)
         teacher = pretrain.load_pretrained(options.teacher, dataset, workers.device) if options.teacher else None
@@ -318,9 +330,11 @@ def _adversarial(options: argparse.Namespace) -> int:
     model = release.assemble(dataset, generator.cpu(), discriminator.cpu(), recipes, marked)
     if options.counted_chars:
         with tqdm(total=lifts.num_poems(dataset, options.counted_chars), unit="poem", desc="lifts") as bar:
-            model = lifts.lifted(model, dataset, options.counted_chars, progress=lambda number: _advance(bar, number))
+            model = lifts.lifted(
+                model, dataset, options.counted_chars, seed=options.seed, progress=lambda number: _advance(bar, number)
+            )
     print("Measuring ...", file=sys.stderr)
-    name = release.register(release.with_figures(model, dataset, options.measured_poems), registry)
+    name = release.register(release.with_figures(model, dataset, options.measured_poems, options.seed), registry)
     if options.promote:
         registry.promote(name)
     print(

@@ -8,9 +8,12 @@ shared line of versions each voice has its own, `voices/VOICE/current.json`; a v
 import json
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import platformdirs
 
@@ -76,11 +79,8 @@ class Registry:
     def names(self) -> list[str]:
         """All versions: the shipped one first, then by when they were registered."""
         shipped = [name for name in [self._shipped_name()] if name]
-        folders = (
-            [path for path in self._versions().glob("*") if (path / JSON_FILE).exists()]
-            if self._versions().is_dir()
-            else []
-        )
+        # What begins with a point is still coming in.
+        folders = [path for path in self._versions().glob("[!.]*") if (path / JSON_FILE).exists()]
         registered = sorted(folders, key=lambda path: ((path / JSON_FILE).stat().st_mtime_ns, path.name))
         return shipped + [path.name for path in registered if path.name not in shipped]
 
@@ -139,13 +139,18 @@ class Registry:
     def versions_of(self, voice: str | None) -> list[Version]:
         """The versions that a voice can hear: the shared ones that were in use, then its own that the gate let pass."""
         shared = set(self._promotions(None))
-        versions = [self.show(name) for name in self.names()]
         return [
             version
-            for version in versions
+            for version in self._whole()
             if (version.voice is None and (version.shipped or version.name in shared))
             or (version.voice is not None and version.voice == voice and version.verdict == "promoted")
         ]
+
+    def _whole(self) -> Iterator[Version]:
+        """All versions but damaged ones: one server's must not be in the way of another's."""
+        for name in self.names():
+            with suppress(CheckpointError):
+                yield self.show(name)
 
     def register(self, folder: Path) -> str:
         """Take a version in: its files are moved from `folder`; returns its name.
@@ -161,18 +166,19 @@ class Registry:
         target = self._versions() / name
         if (target / JSON_FILE).exists():
             return name
+        incoming = self._versions() / f".{uuid4().hex}"  # two processes may register the same version at once
         try:
-            self._versions().mkdir(parents=True, exist_ok=True)
-            incoming = self._versions() / f".{name}.incoming"
-            shutil.rmtree(incoming, ignore_errors=True)
-            incoming.mkdir()
+            incoming.mkdir(parents=True)
             for file in (WEIGHTS_FILE, JSON_FILE):
                 shutil.copyfile(folder / file, incoming / file)
             incoming.replace(target)
         except OSError as error:
-            raise CheckpointError(
-                f"The version cannot be registered in {self.home} ({error}). Make room and try again."
-            ) from None
+            if not (target / JSON_FILE).exists():
+                raise CheckpointError(
+                    f"The version cannot be registered in {self.home} ({error}). Make room and try again."
+                ) from None
+        finally:
+            shutil.rmtree(incoming, ignore_errors=True)
         return name
 
     def _current_path(self, voice: str | None) -> Path:
@@ -250,7 +256,7 @@ class Registry:
             CheckpointError: `voice` is no voice's name, or the home cannot be written.
         """
         current = self._current_path(voice)
-        own = [version for version in map(self.show, self.names()) if version.voice == voice]
+        own = [version for version in self._whole() if version.voice == voice]
         try:
             for version in own:
                 shutil.rmtree(version.folder)

@@ -1,5 +1,6 @@
 """Character <-> id. Knows nothing of what a character means or sounds like."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -25,6 +26,11 @@ class Vocabulary:
 
     def __contains__(self, char: str) -> bool:
         return self._ids.get(char, PAD_ID) > UNKNOWN_ID
+
+    @property
+    def fingerprint(self) -> str:
+        """The same only for vocabularies in which every id means the same character."""
+        return hashlib.sha256(self.chars.encode()).hexdigest()[:12]
 
     def encode(self, text: str) -> list[int]:
         """Ids of the characters; `UNKNOWN_ID` for one that is too rare."""

@@ -15,7 +15,7 @@ work=${QUALITY_FOLDER:-work/quality}
 python=.venv/bin/python
 mkdir -p "$work"
 
-[ -f "$data/referee/checkpoint.json" ] || $python -m poetgen referee --data "$data"
+[ -f "$data/referee/checkpoint.safetensors" ] || $python -m poetgen referee --data "$data"
 for version in "$@"; do
     for form in qijue wulv wujue qilv; do
         found=$work/$version-$form.json

@@ -16,7 +16,7 @@ python=.venv/bin/python
 
 export POETGEN_HOME=$work/home
 
-resume() { if [ -f "$1/checkpoint.json" ]; then echo --resume; fi; }
+resume() { if [ -f "$1/checkpoint.safetensors" ]; then echo --resume; fi; }
 pretrain() { # FOLDER MINUTES [further options]
     # shellcheck disable=SC2046  # no word at all, or one
     $python -m poetgen pretrain --data "$work/data" --device "$device" --out "$1" --minutes "$2" "${@:3}" $(resume "$1")

@@ -1,9 +1,9 @@
 """All figures of one version in one form, beside people's poems and simple models.
 
 The rows ("sources"): people's poems against others of theirs; characters by chance; a bigram chain; the version's
-generator alone (one candidate); and the version as it writes. An RBM is not among them: with six thousand kinds of
-characters at 28 places and as many hidden units as our LSTM has, it would be twenty times our generator, and what it
-could learn over a chain, the language models here have.
+generator alone (one candidate, its characters drawn as ever, guided and lifted); and the version as it writes. An RBM
+is not among them: with six thousand kinds of characters at 28 places and as many hidden units as our LSTM has, it would
+be twenty times our generator, and what it could learn over a chain, the language models here have.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,6 +28,7 @@ from poetgen.poem import Form, Poem, PoemRequest
 from poetgen.poet import Poet
 from poetgen.training.pretrain import validation_nll
 from poetgen.training.release import noise_figures
+from poetgen.vocabulary import UNKNOWN_ID
 
 # (figure, low, high): a figure and its bootstrap interval of 95 %; the ends are None where there is none.
 Figure = tuple[float, float | None, float | None]
@@ -147,7 +148,7 @@ class Evaluation:
         model, data, limit = self._poet.model, self._held_out, self._config.held_out
         name = self._form.name
         bound = partial(validation_nll, model.generator, {name: data}, samples=IMPORTANCE_SAMPLES, limit=limit)
-        rows = data.take((data.patterns > 0) & (data.ids > 2).all(axis=1)).take(slice(limit))
+        rows = data.take((data.patterns > 0) & (data.ids > UNKNOWN_ID).all(axis=1)).take(slice(limit))
         return {
             "unmasked, nothing told": bound()["all"],
             "unmasked, told": bound(known=True)["all"],

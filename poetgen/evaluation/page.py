@@ -171,7 +171,7 @@ How to read it:
 
 - *People's* poems are regulated ones without characters too rare for the vocabulary, as ours are. What is
   learned from people (trigram, referee, generator, classifiers) is learned from training poems; what is
-  compared, with validation poems.
+  compared, with validation poems, but for distinct pairs and reverse nats, whose samples are of training poems.
 - *As it writes*: one poet wrote all these poems, one after another, and remembered its earlier ones, as the bot does.
 - *Broken*: a poem whose worst line is less likely, to a judge, than the worst line of 95 % of people's poems.
   The referee is an LSTM that reads from right to left, has no part in choosing or rewarding, and was trained

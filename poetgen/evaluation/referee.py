@@ -99,16 +99,18 @@ def train_referee(
     """Train a referee on the training poems until the budget is used up; returns it.
 
     Raises:
+        CheckpointError: The checkpoint is damaged, or the run was begun with other settings.
         KeyboardInterrupt: Stopped by the user, after saving.
     """
     torch.manual_seed(seed)
     referee = Referee(len(dataset.vocabulary), config)
     optimizer = torch.optim.AdamW(referee.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), fused=True)
     modules, optimizers = {"referee": referee}, {"referee": optimizer}
+    extra = {"config": asdict(config), "seed": seed, "vocabulary": dataset.vocabulary.fingerprint}
     if resume:
-        run.load(modules, optimizers)
+        run.load(modules, optimizers, extra)
+    torch.manual_seed(seed + run.progress.step)
     batches = minibatches(dataset.train, config.chars_per_batch, np.random.default_rng([seed, run.progress.step]))
-    extra = {"config": asdict(config), "seed": seed}
     average = 0.0
     referee.train()
     for used, bar in run.steps(minutes, lambda: run.save(modules, optimizers, extra), quiet=quiet):
@@ -138,9 +140,8 @@ def load_referee(run: Run, dataset: Dataset) -> Referee:
         CheckpointError: The run is of another stage, damaged, or of another corpus.
         CorpusError: It was trained too little to judge anything.
     """
-    state = run.state()
-    referee = Referee(len(dataset.vocabulary), RefereeConfig(**state["extra"]["config"]))
-    run.load({"referee": referee}, {})
+    referee = Referee(len(dataset.vocabulary), run.config(RefereeConfig))
+    run.load({"referee": referee}, {}, {"vocabulary": dataset.vocabulary.fingerprint})
     if run.progress.step == 0:
         raise CorpusError(f"The referee in {run.folder} has learned nothing yet. Go on with poetgen referee --resume.")
     return referee.eval()

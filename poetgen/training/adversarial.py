@@ -7,18 +7,22 @@ will be used.
 
 What keeps the generator honest: a KL term to the pretrained one, and real poems by maximum likelihood beside the
 reward. What keeps the discriminator honest: only regulated poems without characters too rare to write on the real
-side, fakes that are always fresh with some old ones among them, and fakes made of real lines (two exchanged, one from
-another poem, another poem's theme), which only sense can tell.
+side, fakes that are always fresh with some old ones among them, and fakes made of real lines (`Senseless`), which only
+sense can tell.
 """
 
 import copy
+import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import combinations
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from poetgen import prosody
 from poetgen.dataset import Dataset, FormData, minibatches, shares_of, tails_of
 from poetgen.discriminator import Discriminator, DiscriminatorConfig, character_table
 from poetgen.drafting import Drafter
@@ -80,7 +84,12 @@ _REPLAY_BATCHES = 64
 
 
 def writable(data: FormData) -> FormData:
-    """The poems that our decoder could have written: regulated, no rare character, none twice but for doubled ones."""
+    """The poems that our decoder could have written."""
+    return data.take(is_writable(data))
+
+
+def is_writable(data: FormData) -> npt.NDArray[np.bool_]:
+    """[P] whether our decoder could have written it: regulated, no rare character, none twice but for doubled ones."""
     length, num_chars = data.form.line_lengths[0], data.form.num_chars
     keep = (data.patterns > 0) & (data.ids > UNKNOWN_ID).all(axis=1)
     for distance in range(1, num_chars):
@@ -88,7 +97,7 @@ def writable(data: FormData) -> FormData:
         if distance == 1:
             repeated = repeated[:, length - 1 :: length]
         keep &= ~repeated.any(axis=1)
-    return data.take(keep)
+    return keep
 
 
 class Fakes:
@@ -114,27 +123,68 @@ class Fakes:
         return sample(generator, self._constraints, drafts, keep_masks=keep_masks)
 
 
-def make_senseless(data: FormData, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """(ids [B, T], themes [B, K]) of real poems, each broken in one of three ways that keep form and tones.
+class Senseless:
+    """People's poems made senseless, so that only sense can tell: form, tones and rhyme stay as they are.
 
-    Two lines with the same pattern exchanged (the first four lines' rhyming ones, or those that do not rhyme), a
-    line of another poem's in its place, or another poem's theme.
+    One of three ways each, if the poem allows it: two lines of one tonal kind exchanged, a line taken from another poem
+    of the same pattern and rhyme, or the poem as it is on another one's theme.
+
+    Args:
+        data: Regulated poems, as `writable` gives them.
     """
-    length, num_lines = data.form.line_lengths[0], data.form.num_lines
-    grid = data.ids.reshape(-1, num_lines, length).copy()
-    themes = conditions_of(data).themes.numpy().copy()
-    others = rng.permutation(len(grid))
-    ways = rng.integers(0, 3, len(grid))
-    for row, (way, other) in enumerate(zip(ways, others, strict=True)):
-        if way == 0:
-            first, second = rng.permutation(num_lines // 2)[:2] * 2 + int(rng.integers(0, 2))
-            grid[row, [first, second]] = grid[row, [second, first]]
-        elif way == 1:
-            line = int(rng.integers(0, num_lines))
-            grid[row, line] = data.ids[other].reshape(num_lines, length)[line]
-        elif themes[other].any():
-            themes[row] = themes[other]
-    return torch.from_numpy(grid.reshape(len(grid), -1)).long(), torch.from_numpy(themes).long()
+
+    def __init__(self, data: FormData) -> None:
+        self._data = data
+        kinds = [prosody.pattern_lines(name, data.form.num_lines) for name in prosody.PATTERNS]
+        self._alike = [
+            [pair for pair in combinations(range(data.form.num_lines), 2) if own[pair[0]] == own[pair[1]]]
+            for own in kinds
+        ]
+        # Poems of one pattern and rhyme stand together.
+        keys = data.patterns.astype(np.int64) * (1 + data.rhymes.max(initial=0)) + data.rhymes
+        self._order = np.argsort(keys, kind="stable")
+        self._keys = keys[self._order]
+
+    def draw(self, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """(ids [B, T], themes [B, K]) of `count` poems, less those that the decoder could not have written.
+
+        As many are told a theme as are not, as it is with what is drawn and what is real.
+        """
+        rows = rng.integers(0, len(self._data), count)
+        some, shape = self._data.take(rows), (self._data.form.num_lines, self._data.form.line_lengths[0])
+        grid = some.ids.reshape(-1, *shape).copy()
+        elsewhere = (rows + rng.integers(1, max(2, len(self._data)), count)) % len(self._data)
+        on_another = np.zeros(count, np.bool_)
+        for place, (row, other, way) in enumerate(zip(rows, elsewhere, rng.permutation(count) % 3, strict=True)):
+            alike = self._alike[self._data.patterns[row] - 1]
+            if way == 0 and alike:
+                pair = list(alike[int(rng.integers(len(alike)))])
+                grid[place, pair] = grid[place, pair[::-1]]
+            elif way < 2 and (donor := self._like(int(row), rng)) is not None:
+                line = int(rng.integers(shape[0]))
+                grid[place, line] = self._data.ids[donor].reshape(shape)[line]
+            else:
+                on_another[place] = True
+                some.titles[place], some.keywords[place] = self._data.titles[other], self._data.keywords[other]
+        composed = replace(some, ids=grid.reshape(count, -1))
+        kept = is_writable(composed)
+        composed, on_another = composed.take(kept), on_another[kept]
+        told = on_another | (rng.random(len(composed)) < _share_told(on_another))
+        themes = conditions_of(composed).themes.masked_fill(~torch.from_numpy(told)[:, None], 0)
+        return torch.from_numpy(composed.ids).long(), themes
+
+    def _like(self, row: int, rng: np.random.Generator) -> int | None:
+        """Another poem of the same pattern and rhyme, if there is one."""
+        key = self._data.patterns[row] * (1 + self._data.rhymes.max(initial=0)) + self._data.rhymes[row]
+        start, stop = np.searchsorted(self._keys, [key, key + 1])
+        others = self._order[start:stop][self._order[start:stop] != row]
+        return int(rng.choice(others)) if len(others) else None
+
+
+def _share_told(need: npt.NDArray[np.bool_]) -> float:
+    """Of the poems that need no theme, how many are told one for half of all to be."""
+    rest = len(need) - int(need.sum())
+    return max(0.0, rest - len(need) / 2) / max(1, rest)
 
 
 def adversarial(
@@ -164,6 +214,7 @@ def adversarial(
 
     Raises:
         TrainingError: There is no regulated poem to train against.
+        CheckpointError: The checkpoint is damaged, or the run was begun with other settings or another generator.
         KeyboardInterrupt: Stopped by the user, after saving.
     """
     torch.manual_seed(seed)
@@ -182,8 +233,12 @@ def adversarial(
     )
     modules = {"generator": generator, "discriminator": discriminator}
     optimizers = {"generator": generator_optimizer, "discriminator": discriminator_optimizer}
+    extra = {
+        "config": asdict(config), "seed": seed, "discriminator_only": discriminator_only,
+        "generator": _fingerprint(reference), "vocabulary": dataset.vocabulary.fingerprint,
+    }  # fmt: skip
     if resume:
-        run.load(modules, optimizers)
+        run.load(modules, optimizers, extra)
     rng = np.random.default_rng([seed, run.progress.step])
     torch.manual_seed(seed + run.progress.step)
     real = {name: writable(data) for name, data in dataset.train.items()}
@@ -201,13 +256,13 @@ def adversarial(
         config.temperature,
     )
     fakes = Fakes(drafter, constraints)
-    extra = {"config": asdict(config), "seed": seed, "discriminator_only": discriminator_only}
     names = [name for name, data in real.items() if len(data)]
     if not names:
         raise TrainingError("The prepared corpus holds no regulated poem to train against. Prepare a larger one.")
     weights = np.array([len(real[name]) * FORMS[name].num_chars for name in names], np.float64)
     size = config.poems_per_batch
     batches = {name: minibatches({name: real[name]}, size * FORMS[name].num_chars, rng) for name in names}
+    senseless = {name: Senseless(real[name]) for name in names}
     replay: list[_Batch] = []
     average: dict[str, float] = {}
     for used, bar in run.steps(minutes, lambda: run.save(modules, optimizers, extra), quiet=quiet):
@@ -223,7 +278,9 @@ def adversarial(
         old = [replay[int(rng.integers(len(replay)))] for _ in range(config.replayed_batches if replay else 0)]
         for item in [*old, fresh]:
             rivals = next(batches[item.form.name])
-            values = _discriminator_step(discriminator, discriminator_optimizer, rivals, item, config, rng)
+            values = _discriminator_step(
+                discriminator, discriminator_optimizer, rivals, item, senseless[item.form.name], config, rng
+            )
         replay = [*replay[-_REPLAY_BATCHES + 1 :], fresh]
         if follows:
             values |= _generator_step(
@@ -242,6 +299,13 @@ def adversarial(
     return discriminator.eval()
 
 
+def _fingerprint(generator: Generator) -> str:
+    digest = hashlib.sha256()
+    for weights in generator.state_dict().values():
+        digest.update(weights.cpu().numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
 @dataclass(frozen=True, slots=True)
 class _Batch:
     """Fakes of one form: [B, T] ids, [B, K] themes."""
@@ -256,6 +320,7 @@ def _discriminator_step(
     optimizer: torch.optim.Optimizer,
     real: FormData,
     fakes: _Batch,
+    senseless: Senseless,
     config: AdversarialConfig,
     rng: np.random.Generator,
 ) -> dict[str, float]:
@@ -263,7 +328,7 @@ def _discriminator_step(
     known = conditions_of(real, device)
     # Half of the fakes have no theme; so have half of the real poems.
     real_themes = known.themes.masked_fill(torch.from_numpy(rng.random(len(real)) < 0.5)[:, None].to(device), 0)
-    composed_ids, composed_themes = make_senseless(real.take(slice(int(len(real) * config.composed_share))), rng)
+    composed_ids, composed_themes = senseless.draw(round(len(real) * config.composed_share), rng)
     fake_ids = torch.cat([fakes.ids, composed_ids.to(device)])
     fake_themes = _stack_themes([fakes.themes, composed_themes.to(device)])
     discriminator.train()

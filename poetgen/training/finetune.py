@@ -30,7 +30,7 @@ from poetgen.registry import Registry
 from poetgen.sampling import Sample, sample
 from poetgen.seeds import FIRST_SEEDS
 from poetgen.training.anchor import Anchor
-from poetgen.training.gate import Verdict, judge
+from poetgen.training.gate import Gate, Verdict
 from poetgen.training.ratings import RatedPoem, Ratings
 from poetgen.training.taste import Electorate, TastePrior, bags
 
@@ -226,21 +226,12 @@ def finetune(
         progress("generator", (number + 1) / num_steps, reward)
     reward = path[-1][1]
     progress("gate", 0.0, reward)
-    for tried, shares in enumerate(_SHARES_TRIED):
+    gate = Gate(model, ratings, held_out, most_lost=config.most_lost, poems=config.measured_poems, seed=seed)
+    for tried, shares in enumerate(_SHARES_TRIED, start=1):
+        progress("gate", tried / (1 + len(_SHARES_TRIED)), reward)
         strength = allowed.scaled(*shares)
         adapter = adapter_of(taste, bias, strength)
-        candidate = adapter.applied(model)
-        verdict = judge(
-            model,
-            candidate,
-            ratings,
-            held_out,
-            lost=anchor.share_lost(strength.generator * taste),
-            most_lost=config.most_lost,
-            poems=config.measured_poems,
-            seed=seed,
-            progress=lambda done, tried=tried: progress("gate", (tried + done) / len(_SHARES_TRIED), reward),  # type: ignore[misc]
-        )
+        verdict = gate.judge(adapter.applied(model), anchor.share_lost(strength.generator * taste))
         if verdict.passed or not verdict.too_strong:
             break
     said = {

@@ -4,7 +4,7 @@ Knows no training. A candidate must predict votes of people it never learned fro
 base can do: its language, its variety, its form, its own words.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -31,7 +31,7 @@ _MOST_COPIED = 0.029  # the share of lines that people's poems have in common wi
 REASONS: Mapping[str, str] = MappingProxyType(
     {
         "chance": "The votes it never saw are predicted no better than by chance: too few, or too unlike.",
-        "no_better": "The voice so far predicts the votes as well.",
+        "no_better": "The poet as it was predicts the votes as well.",
         "language": "It lost more of the base's language than it may.",
         "variety": "Its poems are less various than the base's.",
         "copied": "It writes lines that stand in the classics more often than people do.",
@@ -83,60 +83,72 @@ def vote_auc(scores: npt.NDArray[np.float64], up: Weights, down: Weights) -> flo
     return won / pairs if pairs else 0.5
 
 
-def judge(
-    base: Model,
-    candidate: Model,
-    ratings: Ratings,
-    held_out: npt.NDArray[np.float64],
-    *,
-    lost: float,
-    most_lost: float,
-    poems: int,
-    seed: int,
-    progress: Callable[[float], None] = lambda share: None,
-) -> Verdict:
-    """Compare a candidate with its base.
+class Gate:
+    """Compares candidates with the version that they change.
 
     Args:
-        base: Heard now.
-        candidate: The other.
+        base: That version, whole. A voice that is in use is no measure: it learned from votes that are kept back here.
         ratings: P rated poems.
         held_out: [P, K] each poem's score by a discriminator that never saw the voters of fold k.
-        lost: KL to the base as a share of its nats.
-        most_lost: How much of it is allowed.
+        most_lost: KL to the base, as a share of its nats, that is allowed.
         poems: How many to draw from each.
         seed: Of these, and of the bootstrap.
-        progress: Told the share that is done.
     """
-    before: dict[str, float] = {"votes predicted": vote_auc(_of_base(base, ratings), ratings.up, ratings.down)}
-    after: dict[str, float] = {"votes predicted": vote_auc(held_out, ratings.up, ratings.down)}
-    after["votes predicted, at least"] = _lower_bound(held_out, ratings, seed)
-    progress(0.1)
-    before |= _samples(base, ratings, poems, seed)
-    progress(0.55)
-    after |= _samples(candidate, ratings, poems, seed)
-    before["language lost"], after["language lost"] = 0.0, lost
-    progress(1.0)
-    reasons = []
-    if after["votes predicted, at least"] <= _LEAST_PREDICTED:
-        reasons.append("chance")
-    if after["votes predicted"] <= before["votes predicted"]:
-        reasons.append("no_better")
-    too_strong = not reasons
-    if lost > most_lost * 1.05:
-        reasons.append("language")
-    if after["distinct pairs"] < _LEAST_VARIETY * before["distinct pairs"]:
-        reasons.append("variety")
-    if after["copied lines"] > max(_MOST_COPIED, before["copied lines"]):
-        reasons.append("copied")
-    if after["regulated"] < before["regulated"]:
-        reasons.append("rules")
-    return Verdict(
-        tuple(reasons),
-        too_strong,
-        {name: round(value, 4) for name, value in before.items()},
-        {name: round(value, 4) for name, value in after.items()},
-    )
+
+    def __init__(
+        self,
+        base: Model,
+        ratings: Ratings,
+        held_out: npt.NDArray[np.float64],
+        *,
+        most_lost: float,
+        poems: int,
+        seed: int,
+    ) -> None:
+        self._ratings, self._most_lost, self._poems, self._seed = ratings, most_lost, poems, seed
+        self._before = {
+            "votes predicted": vote_auc(_of_base(base, ratings), ratings.up, ratings.down),
+            **_samples(base, ratings, poems, seed),
+            "language lost": 0.0,
+        }
+        self._votes = {
+            "votes predicted": vote_auc(held_out, ratings.up, ratings.down),
+            "votes predicted, at least": _lower_bound(held_out, ratings, seed),
+        }
+
+    def judge(self, candidate: Model, lost: float) -> Verdict:
+        """Whether a candidate may be heard.
+
+        Args:
+            candidate: One that follows what `held_out` was learned from.
+            lost: Its KL to the base as a share of the base's nats.
+        """
+        before = self._before
+        after = {
+            **self._votes,
+            **_samples(candidate, self._ratings, self._poems, self._seed),
+            "language lost": lost,
+        }
+        reasons = []
+        if after["votes predicted, at least"] <= _LEAST_PREDICTED:
+            reasons.append("chance")
+        if after["votes predicted"] <= before["votes predicted"]:
+            reasons.append("no_better")
+        too_strong = not reasons
+        if lost > self._most_lost * 1.05:
+            reasons.append("language")
+        if after["distinct pairs"] < _LEAST_VARIETY * before["distinct pairs"]:
+            reasons.append("variety")
+        if after["copied lines"] > max(_MOST_COPIED, before["copied lines"]):
+            reasons.append("copied")
+        if after["regulated"] < before["regulated"]:
+            reasons.append("rules")
+        return Verdict(
+            tuple(reasons),
+            too_strong,
+            {name: round(value, 4) for name, value in before.items()},
+            {name: round(value, 4) for name, value in after.items()},
+        )
 
 
 @torch.no_grad()

@@ -169,8 +169,8 @@ def learn(vocabulary: Vocabulary, generator: Generator, marked: Sequence[MarkedP
         raise TrainingError("The marks are of poems in other characters than this corpus has. Leave out --marks.")
     embedding = generator.embedding.weight.detach()
     line_marks, whole_marks = _standardized(poems)
-    # Poems on one theme are on one side: to know them is not to know others.
-    abouts = [(poem.form.name, poem.theme or poem.plan) for poem in poems]
+    # Poems on one theme are on one side, whatever their form: to know them is not to know others.
+    abouts = [poem.theme or poem.plan for poem in poems]
     numbers = {about: number for number, about in enumerate(dict.fromkeys(abouts))}
     if len(numbers) < _LEFT_OUT:
         raise TrainingError(f"The marks are of poems on {len(numbers)} themes; mark some on {_LEFT_OUT} at least.")

@@ -214,7 +214,7 @@ def pretrain(
     Args:
         dataset: The prepared corpus.
         run: Where checkpoints and metrics go.
-        config: How; a resumed run must be given the one it began with.
+        config: How.
         minutes: The whole budget, earlier parts of a resumed run included.
         base: Name and generator of a version to start from, of the same size but for blocks, which it may lack, and the
             LSTM, which may be narrower.
@@ -227,6 +227,7 @@ def pretrain(
 
     Raises:
         TrainingError: The base is of another size.
+        CheckpointError: The checkpoint is damaged, or the run was begun with other settings.
         KeyboardInterrupt: Stopped by the user, after saving.
     """
     torch.manual_seed(seed)
@@ -242,8 +243,12 @@ def pretrain(
     averaged.lstm.flatten_parameters()  # a copy's weights lie apart, and cuDNN would move them together at each call
     modules = {"generator": generator, "average": averaged}
     optimizers = {"generator": optimizer}
+    extra = {
+        "config": asdict(config), "base": base and base[0], "teacher": teacher and teacher[1], "seed": seed,
+        "vocabulary": dataset.vocabulary.fingerprint,
+    }  # fmt: skip
     if resume:
-        run.load(modules, optimizers)
+        run.load(modules, optimizers, extra)
     # A resumed run must not see its first batches again, nor two workers the same ones.
     workers = run.workers
     rng = np.random.default_rng([seed, run.progress.step, workers.rank])
@@ -258,7 +263,6 @@ def pretrain(
             (config.chars_per_batch, some_regulated),
         )
     )
-    extra = {"config": asdict(config), "base": base and base[0], "teacher": teacher and teacher[1], "seed": seed}
     smooth: Tensor | None = None  # [2] nats a character and KL, lately
     generator.train()
     target = generator.device
@@ -285,8 +289,8 @@ def pretrain(
             loss = loss + kl.clamp(min=config.free_nats)
             optimizer.zero_grad(set_to_none=True)
             scaler.scale(loss).backward()
-        scaler.unscale_(optimizer)
         workers.average_gradients(generator.parameters())
+        scaler.unscale_(optimizer)  # now, for all workers must find an overflow, or none
         torch.nn.utils.clip_grad_norm_(generator.parameters(), config.clip_norm)
         scaler.step(optimizer)
         scaler.update()
@@ -403,7 +407,7 @@ def load_pretrained(folder: Path, dataset: Dataset, device: str = "cpu") -> tupl
             f"{folder} holds no pretrained generator. Make one: poetgen pretrain --data DATA --out {folder} ..."
         ) from None
     state = run.state()
-    config = PretrainConfig(**state["extra"]["config"])
+    config = run.config(PretrainConfig)
     generator = Generator(generator_config(config, dataset)).to(device)
-    run.load({"average": generator}, {})
+    run.load({"average": generator}, {}, {"vocabulary": dataset.vocabulary.fingerprint})
     return generator.eval(), {"stage": "pretrain", **state["progress"], **state["extra"]}

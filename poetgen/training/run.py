@@ -1,7 +1,7 @@
 """What every training run has: a folder, a budget, a progress bar, metrics, checkpoints, a way to stop and go on.
 
-Knows no losses. A run folder holds `checkpoint.safetensors` (weights, optimiser and the state to go on from) with
-its JSON beside it, and `metrics.jsonl`.
+Knows no losses. A run folder holds `checkpoint.safetensors` (weights, optimisers and, in its header, how far the run
+has come and its settings, so that all of them are always of one moment) and `metrics.jsonl`.
 """
 
 import json
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, Never
+from typing import Any, Never, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -27,12 +27,15 @@ from poetgen.errors import CheckpointError, TrainingError, one_line
 from poetgen.training.parallel import Workers
 
 CHECKPOINT_SECONDS = 180.0
-_WEIGHTS_FILE, _STATE_FILE, _METRICS_FILE = "checkpoint.safetensors", "checkpoint.json", "metrics.jsonl"
+CHECKPOINT_FILE = "checkpoint.safetensors"
+_METRICS_FILE = "metrics.jsonl"
+_STATE = "state"  # key of the checkpoint's header
+_Config = TypeVar("_Config")
 
 
 @dataclass(slots=True)
 class Progress:
-    """How far a run has come; what a checkpoint's JSON says.
+    """How far a run has come.
 
     Attributes:
         step: Steps taken.
@@ -50,7 +53,7 @@ class Run:
 
     Args:
         folder: Where; made if missing.
-        stage: "pretrain" or "adversarial"; a checkpoint of another stage is refused.
+        stage: "pretrain", "adversarial" or "referee"; a checkpoint of another stage is refused.
         resume: Whether to go on from the checkpoint there.
         max_steps: Steps at most, whatever the time; tests must not hang on a machine's speed.
         workers: Those that train together; only the first writes into the folder.
@@ -74,7 +77,7 @@ class Run:
         self.progress = Progress()
         self.speed = 0.0  # characters a second, of `steps` when it has ended
         self._max_steps = max_steps
-        exists = (folder / _STATE_FILE).exists()
+        exists = (folder / CHECKPOINT_FILE).exists()
         if exists and not resume:
             raise TrainingError(f"{folder} already holds a run. Go on with --resume, or name another folder by --out.")
         if resume and not exists:
@@ -83,32 +86,62 @@ class Run:
         self._interrupted = False
 
     def state(self) -> dict[str, Any]:
-        """The checkpoint's JSON.
+        """What the checkpoint's header says: stage, progress and settings ("extra").
 
         Raises:
             CheckpointError: It is damaged, or of another stage.
         """
         try:
-            state: dict[str, Any] = json.loads((self.folder / _STATE_FILE).read_text(encoding="utf-8"))
+            with safe_open(self.folder / CHECKPOINT_FILE, framework="pt") as file:
+                state: dict[str, Any] = json.loads(file.metadata()[_STATE])
             if state["stage"] == self.stage:
                 return state
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise CheckpointError(
-                f"{self.folder} holds no checkpoint that can be read ({error}). Start anew in another folder."
+                f"{self.folder} holds no checkpoint that can be read ({one_line(error)}). Start anew in another folder."
             ) from None
         raise CheckpointError(
             f"{self.folder} holds a run of {state['stage']}, not of {self.stage}. Name another folder."
         )
 
-    def load(self, modules: Mapping[str, nn.Module], optimizers: Mapping[str, torch.optim.Optimizer]) -> None:
-        """Put the checkpoint's state into modules and optimisers.
+    def config(self, kind: type[_Config]) -> _Config:
+        """The configuration that the run was begun with.
 
         Raises:
-            CheckpointError: It is damaged, or of another stage or size.
+            CheckpointError: The checkpoint is damaged, of another stage, or of an edition with other settings.
+        """
+        try:
+            return kind(**self.state()["extra"]["config"])
+        except (KeyError, TypeError) as error:
+            raise CheckpointError(
+                f"The run in {self.folder} is of another edition of this program ({error}). Train anew."
+            ) from None
+
+    def load(
+        self,
+        modules: Mapping[str, nn.Module],
+        optimizers: Mapping[str, torch.optim.Optimizer],
+        settings: Mapping[str, object],
+    ) -> None:
+        """Put the checkpoint's state into modules and optimisers.
+
+        Args:
+            modules: By the names they were saved under.
+            optimizers: Likewise.
+            settings: Those of the run that must be as they were.
+
+        Raises:
+            CheckpointError: It is damaged, or of another stage or size, or was made with other settings.
         """
         state = self.state()
+        others = _differing(json.loads(json.dumps(settings)), state["extra"])
+        if others:
+            raise CheckpointError(
+                f"The run in {self.folder} was begun with another {', '.join(others)}. Give the same, or start anew "
+                "in another folder."
+            )
         try:
-            with safe_open(self.folder / _WEIGHTS_FILE, framework="pt") as file:
+            with safe_open(self.folder / CHECKPOINT_FILE, framework="pt") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
             for prefix, module in modules.items():
                 module.load_state_dict(_under(prefix, tensors))
@@ -127,7 +160,7 @@ class Run:
         optimizers: Mapping[str, torch.optim.Optimizer],
         extra: Mapping[str, object],
     ) -> None:
-        """Write the checkpoint; the JSON last, so that it never speaks of weights that are not there."""
+        """Write the checkpoint, in one step."""
         if not self.workers.first:
             return
         tensors: dict[str, Tensor] = {}
@@ -137,10 +170,9 @@ class Run:
             for number, values in optimizer.state_dict()["state"].items():
                 tensors |= {f"{prefix}.optimizer.{number}.{name}": value for name, value in values.items()}
         state = {"stage": self.stage, "progress": asdict(self.progress), "extra": dict(extra)}
+        header = {_STATE: json.dumps(state)}
         try:
-            files.write_whole(self.folder / _WEIGHTS_FILE, lambda path: save_file(tensors, path))
-            text = json.dumps(state, indent=1) + "\n"
-            files.write_text(self.folder / _STATE_FILE, text)
+            files.write_whole(self.folder / CHECKPOINT_FILE, lambda path: save_file(tensors, path, header))
         except (OSError, SafetensorError) as error:
             raise TrainingError(
                 f"The checkpoint cannot be written to {self.folder} ({error}). Make room, then go on with --resume."
@@ -192,6 +224,12 @@ class Run:
         save()
         if self._interrupted:
             raise KeyboardInterrupt
+
+
+def _differing(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """Names of what is not as it is wanted; of a configuration those of its fields."""
+    one, other = ({**side, **(side.get("config") or {}), "config": None} for side in (wanted, found))
+    return [name for name, value in one.items() if value != other.get(name)]
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -20,6 +20,7 @@ _FIELD_SHARE, _RARITY_SHARE = 0.9, 0.1
 _WIDTH = 0.2  # of the cosine of two association vectors by which the likeness of characters falls to 1/e
 _SPREAD = 1.0  # standard deviation of the change over the base's poems before any vote, nats
 _BIAS_SPREAD = 2.0
+_JITTER = 1e-4  # more than the rounding of what it is added to: poems of the same characters make that singular
 _BLOCK = 512
 
 
@@ -81,7 +82,7 @@ class Electorate:
         self.poems = poems
         self._covariance = prior.covariance(poems)
         gram = (poems @ self._covariance).double()
-        gram += _BIAS_SPREAD**2 + 1e-6 * torch.eye(len(poems))
+        gram += _BIAS_SPREAD**2 + _JITTER * torch.eye(len(poems))
         self._factor = torch.linalg.cholesky(gram)
 
     def learn(self, liked: Tensor, disliked: Tensor) -> tuple[Tensor, Tensor]:

@@ -105,11 +105,13 @@ def test_a_rival_learns_within_the_same_bounds(rival: str, tmp_path: Path) -> No
 
 
 def test_the_table_means_over_tastes_of_a_kind() -> None:
-    def trial(named: bool, served: float, promoted: bool | None) -> feedback.Trial:
-        return feedback.Trial(HONEST, 300, "t", named, 0, feedback.OURS, served, 0.5, promoted, (), {}, 60.0)
+    def trial(named: bool, served: float, promoted: bool | None, seed: int = 0) -> feedback.Trial:
+        return feedback.Trial(HONEST, 300, "t", named, seed, feedback.OURS, served, 0.5, promoted, (), {}, 60.0)
 
-    _, named, linear = feedback.table([trial(True, 0.7, True), trial(True, 0.9, False), trial(False, 0.6, True)])
-    assert named[3] == "named (2)"
+    _, named, linear = feedback.table(
+        [trial(True, 0.7, True), trial(True, 0.9, False, seed=1), trial(False, 0.6, True)]
+    )
+    assert named[3] == "named (1)", "one taste with two seeds"
     assert named[4].startswith("0.80 (0.")
     assert named[6:] == ["1 of 2", "1.0"]
     assert linear[3:5] == ["linear (1)", "0.60"]

@@ -26,10 +26,11 @@ from poetgen.registry import Registry
 from poetgen.sampling import Sample
 from poetgen.training.anchor import Anchor
 from poetgen.training.finetune import FinetuneConfig, StandIns, adapter_of, finetune, strongest
-from poetgen.training.gate import REASONS, judge, vote_auc
+from poetgen.training.gate import REASONS, Gate, vote_auc
 from poetgen.training.losses import vote_loss
 from poetgen.training.pretrain import validation_nll
 from poetgen.training.ratings import NUM_FOLDS, Ratings, read_ratings
+from poetgen.training.taste import Electorate, TastePrior, bags
 
 CONFIG = FinetuneConfig(stand_ins=48, measured_poems=60, most_lost=0.05)
 
@@ -186,8 +187,8 @@ def ruined(model: Model) -> Model:
 
 def test_the_gate_says_what_was_lost(poet: Poet, ratings: Ratings) -> None:
     scores = np.repeat([[liked_share(poet, poem.lines)] for poem in ratings.poems], NUM_FOLDS, axis=1)
-    asked = {"lost": 0.2, "most_lost": 0.01, "poems": 40, "seed": 0}
-    verdict = judge(poet.model, ruined(poet.model), ratings, scores, **asked)  # type: ignore[arg-type]
+    gate = Gate(poet.model, ratings, scores, most_lost=0.01, poems=40, seed=0)
+    verdict = gate.judge(ruined(poet.model), lost=0.2)
     assert {"language", "variety"} <= set(verdict.reasons) <= set(REASONS)
     assert verdict.too_strong
     assert not verdict.passed
@@ -200,6 +201,17 @@ def test_the_chance_that_a_like_is_above_a_dislike() -> None:
     # First fold: 3 above 2 (twice won), 1 below it (twice lost); second: one pair, a tie.
     assert vote_auc(scores, up, down) == pytest.approx((2 + 0.5) / 5)
     assert vote_auc(scores, up, np.zeros_like(up)) == 0.5
+
+
+def test_poems_of_the_same_characters_can_be_learned_from(poet: Poet) -> None:
+    size = len(poet.model.vocabulary)
+    poems = [torch.randint(3, size, (28,), generator=torch.Generator().manual_seed(number)) for number in range(40)]
+    prior = TastePrior(torch.from_numpy(poet.model.planner.vectors), bags(poems, size))
+    electorate = Electorate(prior, bags([*poems, *[poem.flip(0) for poem in poems]], size))
+    likes = (torch.arange(80) % 2).float()
+    taste, bias = electorate.learn(likes, 1 - likes)
+    assert taste.isfinite().all()
+    assert bias.isfinite().all()
 
 
 def test_losses_of_votes_by_hand() -> None:

@@ -72,6 +72,15 @@ def test_the_readme_shows_its_figures() -> None:
 
 def test_twenty_samples_are_of_this_release_and_regulated(shipped: Poet) -> None:
     page = (ROOT / "docs" / "samples.md").read_text(encoding="utf-8")
-    poems = [block.replace("<br>", "") for block in page.split("\n\n") if "，" in block and block.count("。") in (2, 4)]
-    assert len(poems) == 20
-    assert len(re.findall(r"seed \d+", page)) == 20
+    shown: list[tuple[PoemRequest, str]] = []
+    for section in page.split("\n## ")[1:]:
+        form = FORMS[section.split("\n", 1)[0]]
+        samples = re.findall(r"^\*\*(.+?)\*\* .* seed (\d+)( · no theme)?\n\n((?:.+\n?)+)", section, re.MULTILINE)
+        for theme, seed, unthemed, text in samples:
+            request = PoemRequest(form, theme="" if unthemed else theme, seed=int(seed))
+            shown.append((request, "".join(re.findall(r"[\u4e00-\u9fff]", text))))
+    assert len(shown) == 20
+    for request, text in shown:
+        (written,) = shipped.compose([shipped.check(request)])
+        assert written.poem.text == text
+        assert not written.problems

@@ -1,24 +1,29 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.numpy import save_file
+from safetensors.torch import load_file
+from torch import nn
 
+from poetgen import prosody
 from poetgen.dataset import Dataset, FormData, load_dataset, minibatches
 from poetgen.errors import CheckpointError, CorpusError, TrainingError
 from poetgen.generator import Conditions, Generator
 from poetgen.likelihood import gaussian_log_ratio, importance_bound, poem_nll, sequence_nll
-from poetgen.poem import FORMS
+from poetgen.poem import FORMS, Poem
 from poetgen.training import adversarial, pretrain
 from poetgen.training.losses import (
     discriminator_loss,
@@ -30,7 +35,8 @@ from poetgen.training.losses import (
 )
 from poetgen.training.pretrain import PretrainConfig
 from poetgen.training.rewards import REWARDS, leave_one_out_advantage
-from poetgen.training.run import Run, use_device
+from poetgen.training.run import CHECKPOINT_FILE, Run, use_device
+from poetgen.vocabulary import Vocabulary
 
 TINY = pretrain.PRESETS["tiny"]
 ROOT = Path(__file__).parents[2]
@@ -253,6 +259,14 @@ def test_a_run_goes_on_where_it_stopped(tmp_path: Path, dataset: Dataset) -> Non
     assert again.progress.seconds > run.progress.seconds
     rows = [json.loads(row) for row in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == sorted(row["step"] for row in rows)
+    # Asked for no more steps than were taken, it writes back what it read: weights, their average, the optimiser.
+    before = load_file(tmp_path / "run" / CHECKPOINT_FILE)
+    same = Run(tmp_path / "run", "pretrain", resume=True, max_steps=9)
+    pretrain.pretrain(dataset, same, TINY, minutes=60, resume=True, quiet=True)
+    after = load_file(tmp_path / "run" / CHECKPOINT_FILE)
+    assert before.keys() == after.keys()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    assert any(name.startswith("generator.optimizer.") for name in after)
 
 
 def test_ctrl_c_saves_and_stops(tmp_path: Path, dataset: Dataset) -> None:
@@ -275,13 +289,13 @@ def test_a_full_disk_while_saving_is_one_sentence(
 ) -> None:
     from poetgen.training import run as run_module
 
-    def full(tensors: object, path: Path) -> None:
+    def full(tensors: object, path: Path, header: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(run_module, "save_file", full)
     with pytest.raises(TrainingError, match="Make room, then go on with --resume"):
         pretrain.pretrain(dataset, Run(tmp_path / "run", "pretrain", resume=False), TINY, minutes=0.005, quiet=True)
-    assert not (tmp_path / "run" / "checkpoint.json").exists()
+    assert not (tmp_path / "run" / CHECKPOINT_FILE).exists()
 
 
 def test_runs_of_another_stage_or_damaged_are_refused(tmp_path: Path, dataset: Dataset, pretraining: Path) -> None:
@@ -291,10 +305,59 @@ def test_runs_of_another_stage_or_damaged_are_refused(tmp_path: Path, dataset: D
         Run(tmp_path, "pretrain", resume=True)
     broken = tmp_path / "broken"
     broken.mkdir()
-    (broken / "checkpoint.json").write_bytes((pretraining / "checkpoint.json").read_bytes())
-    (broken / "checkpoint.safetensors").write_bytes(b"nonsense")
-    with pytest.raises(CheckpointError, match="damaged"):
+    (broken / CHECKPOINT_FILE).write_bytes(b"nonsense")
+    with pytest.raises(CheckpointError, match="no checkpoint that can be read"):
         pretrain.load_pretrained(broken, dataset)
+    other = replace(dataset, vocabulary=Vocabulary(dataset.vocabulary.chars[::-1]))
+    with pytest.raises(CheckpointError, match="begun with another vocabulary"):
+        pretrain.load_pretrained(pretraining, other)
+    shutil.copytree(pretraining, tmp_path / "older")
+    run = Run(tmp_path / "older", "pretrain", resume=True)
+    run.save({"average": nn.Linear(1, 1)}, {}, {"config": asdict(TINY) | {"gone": 1}})
+    with pytest.raises(CheckpointError, match="another edition"):
+        pretrain.load_pretrained(tmp_path / "older", dataset)
+
+
+@pytest.mark.parametrize(
+    ("changed", "seed", "said"),
+    [({"learning_rate": 1e-4, "dropout": 0.3}, 0, "another dropout, learning_rate"), ({}, 7, "another seed")],
+)
+def test_a_run_goes_on_with_its_own_settings_only(
+    tmp_path: Path, dataset: Dataset, changed: dict[str, Any], seed: int, said: str
+) -> None:
+    run = Run(tmp_path / "run", "pretrain", resume=False, max_steps=2)
+    pretrain.pretrain(dataset, run, TINY, minutes=60, quiet=True)
+    again, config = Run(tmp_path / "run", "pretrain", resume=True, max_steps=4), replace(TINY, **changed)
+    with pytest.raises(CheckpointError, match=said):
+        pretrain.pretrain(dataset, again, config, minutes=60, resume=True, quiet=True, seed=seed)
+
+
+def test_adversarial_goes_on_with_both_networks_and_their_optimizers(
+    tmp_path: Path, dataset: Dataset, pretraining: Path
+) -> None:
+    def trained(folder: Path, *, resume: bool, steps: int) -> Run:
+        run = Run(folder, "adversarial", resume=resume, max_steps=steps)
+        generator = pretrain.load_pretrained(pretraining, dataset)[0]
+        preset = adversarial.PRESETS["tiny"]
+        adversarial.adversarial(dataset, generator, run, preset, minutes=60, resume=resume, quiet=True)
+        return run
+
+    def tensors(folder: Path) -> dict[str, torch.Tensor]:
+        return load_file(folder / CHECKPOINT_FILE)
+
+    before = trained(tmp_path / "run", resume=False, steps=6)
+    stopped = tensors(before.folder)
+    # Asked for no more steps than were taken, a run writes back what it read.
+    trained(before.folder, resume=True, steps=6)
+    again = tensors(before.folder)
+    assert {name: value.tolist() for name, value in again.items()} == {
+        name: value.tolist() for name, value in stopped.items()
+    }
+    assert any(name.startswith("generator.optimizer.") for name in again)
+    trained(before.folder, resume=True, steps=9)
+    later = tensors(before.folder)
+    moved = {name.split(".")[0] for name, value in later.items() if not torch.equal(value, stopped[name])}
+    assert moved == {"generator", "discriminator"}
 
 
 def test_an_unknown_device_is_refused() -> None:
@@ -354,13 +417,28 @@ def test_real_poems_are_ones_we_could_have_written(dataset: Dataset) -> None:
             assert [other for other in range(place + 1, len(row)) if row[other] == number] in ([], [place + 1])
 
 
-def test_senseless_poems_keep_their_characters_or_their_form(dataset: Dataset) -> None:
-    data = dataset.train["wulv"].take(slice(30))
-    ids, themes = adversarial.make_senseless(data, np.random.default_rng(0))
-    assert ids.shape == data.ids.shape
-    assert len(themes) == 30
-    changed = (ids.numpy() != data.ids).any(axis=1)
-    assert 0 < changed.sum() < 30
+@pytest.mark.parametrize("name", ["qijue", "wulv"])
+def test_senseless_poems_lack_nothing_but_sense(dataset: Dataset, name: str) -> None:
+    data = adversarial.writable(dataset.train[name])
+    ids, themes = adversarial.Senseless(data).draw(200, np.random.default_rng(0))
+    assert 100 < len(ids) == len(themes)
+    own_themes = {
+        row.tobytes(): theme
+        for row, theme in zip(data.ids, pretrain.conditions_of(data).themes.tolist(), strict=True)
+    }  # fmt: skip
+    length, num_regulated, num_on_another = data.form.line_lengths[0], 0, 0
+    for row, theme in zip(ids.numpy().astype(np.int32), themes.tolist(), strict=True):
+        text = dataset.vocabulary.decode(row)
+        lines = tuple(text[start : start + length] for start in range(0, len(text), length))
+        num_regulated += prosody.check(Poem(lines, data.form, ""), dataset.phonology).passed
+        if row.tobytes() in own_themes:
+            num_on_another += 1
+            assert theme != own_themes[row.tobytes()], "neither its text nor its theme is another"
+    # A first line may rhyme in a neighbouring group, and a last one then not.
+    assert num_regulated >= 0.9 * len(ids)
+    assert 0.2 * len(ids) < num_on_another < 0.8 * len(ids)
+    told = float((themes != 0).any(dim=1).float().mean())
+    assert told == pytest.approx(max(0.5, num_on_another / len(ids)), abs=0.12), "being told a theme says nothing"
 
 
 def test_two_workers_learn_what_one_learns(tmp_path: Path, prepared: Path, dataset: Dataset) -> None:

@@ -137,6 +137,25 @@ def test_registering_twice_is_one_version(folder: Path, tmp_path: Path) -> None:
     assert len(registry.names()) == 1
 
 
+def test_two_processes_may_register_one_version_at_once(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry, copy = Registry(tmp_path / "home", release=tmp_path / "none"), shutil.copyfile
+    seen: list[list[str]] = []
+
+    def overtaken(source: Path, target: Path) -> None:
+        copy(source, target)
+        seen.append(registry.names())
+        if len(seen) == 2:  # all is copied, and nothing is in its place yet
+            Registry(registry.home, release=tmp_path / "none").register(folder)
+
+    monkeypatch.setattr(shutil, "copyfile", overtaken)
+    name = registry.register(folder)
+    assert seen[:2] == [[], []], "what is still coming in is no version"
+    assert load_model(registry.folder(name))[0] == name
+    assert [path.name for path in (registry.home / "versions").iterdir()] == [name]
+
+
 def test_unknown_ambiguous_and_damaged_names(folder: Path, tmp_path: Path) -> None:
     registry = Registry(tmp_path / "home", release=tmp_path / "none")
     name = registry.register(folder)
@@ -240,3 +259,11 @@ def test_an_erased_voice_leaves_the_others(voices: tuple[Registry, str, dict[str
     assert not picture.exists()
     assert (registry.current("server-1"), registry.current("server-2")) == (base, made["other"])
     assert not (registry.home / "voices" / "server-1").exists()
+
+
+def test_a_damaged_version_is_in_nobody_elses_way(voices: tuple[Registry, str, dict[str, str]]) -> None:
+    registry, base, made = voices
+    (registry.folder(made["other"]) / JSON_FILE).write_text("{")
+    assert [version.name for version in registry.versions_of("server-1")] == [base, made["own"]]
+    registry.erase("server-1")
+    assert made["own"] not in registry.names()
