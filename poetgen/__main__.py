@@ -550,7 +550,7 @@ def _current_phonology(version: str | None = None) -> Phonology:
 def _check(options: argparse.Namespace) -> int:
     poem = parse_poem(sys.stdin.read() if options.text == "-" else options.text)
     report = prosody.check(poem, _current_phonology())
-    tones = ["".join("X" if len(heard) > 1 else heard for heard in line) for line in report.tones]
+    tones = ["".join("X" if len(heard) > 1 else heard for heard in line) for line in report.heard]
     if options.json:
         record = {
             "form": poem.form.name if poem.form else None,
@@ -564,8 +564,8 @@ def _check(options: argparse.Namespace) -> int:
         print(json.dumps(record, ensure_ascii=False))
         return 0
     for line, heard in zip(punctuated(poem.lines), tones, strict=True):
-        print(f"{line}  {heard.translate(str.maketrans('LOX', '○●⊙'))}")
-    print("○ level 平  ● oblique 仄  ⊙ either")
+        print(f"{line}  {heard.translate(str.maketrans('LOX', '○●◐'))}")
+    print("○ level 平  ● oblique 仄  ◐ either")
     if report.pattern:
         print(f"Pattern {report.pattern}, rhyme group {report.rhyme or 'none'}.")
     for problem in report.problems:

@@ -11,8 +11,9 @@ is named by its first four lines; a longer one goes on in the way that its secon
 """
 
 import functools
+import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
@@ -40,6 +41,7 @@ RHYMING_TYPES = frozenset("AB")
 
 ProblemKind = Literal[
     "form",
+    "oblique rhyme",
     "level wanted",
     "oblique wanted",
     "opposition",
@@ -57,6 +59,10 @@ ProblemKind = Literal[
 PROBLEM_TEXTS: Mapping[ProblemKind, str] = MappingProxyType(
     {
         "form": "A regulated poem has 4 or 8 lines of 5 or 7 characters each; this has lines of {lengths}.",
+        "oblique rhyme": (
+            "Its even lines end in oblique tones (仄): that is old-style verse (古體), which has no pattern of tones to "
+            "keep. Nothing is wrong with it, but it is no regulated verse."
+        ),
         "level wanted": "Line {number}, {line}: character {place}, {char}, should be level (平).",
         "oblique wanted": "Line {number}, {line}: character {place}, {char}, should be oblique (仄).",
         "opposition": (
@@ -74,8 +80,8 @@ PROBLEM_TEXTS: Mapping[ProblemKind, str] = MappingProxyType(
             "Line {number}, {line}: {char} does not rhyme with the group {group} (出韻); it belongs to {groups}."
         ),
         "no rhyme": (
-            "Line {number}, {line}: {char} does not rhyme (出韻); it is not known as a level rhyme, and regulated "
-            "poems rhyme level."
+            "Line {number}, {line}: {char} does not rhyme; it is not known as a level rhyme, and regulated poems rhyme "
+            "level."
         ),
         "level end": "Line {number}, {line}: it should end level, in the rhyme; {char} does not.",
         "oblique end": "Line {number}, {line}: it should end oblique, since it does not rhyme; {char} does not.",
@@ -133,12 +139,14 @@ class Report:
         pattern: The tonal pattern it comes nearest to; "" if its shape is none of ours.
         rhyme: The rhyme group most of its ends belong to.
         tones: Of each character of each line, how it may be heard: "L", "O" or both ("LO").
+        heard: The same, where the pattern decides between both.
         problems: What is broken.
     """
 
     pattern: str
     rhyme: str | None
     tones: tuple[tuple[str, ...], ...]
+    heard: tuple[tuple[str, ...], ...]
     problems: tuple[Problem, ...]
 
     @property
@@ -168,40 +176,70 @@ def check(poem: Poem, phonology: Phonology) -> Report:
     lengths = {len(line) for line in poem.lines}
     if len(lengths) != 1 or not lengths <= {5, 7} or len(poem.lines) not in (4, 8):
         shape = ", ".join(str(len(line)) for line in poem.lines) or "nothing"
-        return Report("", None, tones, (Problem("form", -1, -1, {"lengths": shape}),))
-    problems, pattern = _nearest_pattern(poem, tones)
+        return Report("", None, tones, tones, (Problem("form", -1, -1, {"lengths": shape}),))
+    if all("L" not in heard[-1] for heard in tones[1::2]):
+        return Report("", None, tones, tones, (Problem("oblique rhyme", -1, -1, {}),))
+    problems, pattern, kinds = _nearest_pattern(poem, tones)
     rhyme, rhyme_problems = _rhyme_problems(poem, pattern, phonology)
-    return Report(pattern, rhyme, tones, tuple(problems + rhyme_problems))
+    return Report(pattern, rhyme, tones, _settled(tones, kinds), tuple(problems + rhyme_problems))
 
 
-def _nearest_pattern(poem: Poem, tones: Sequence[Sequence[str]]) -> tuple[list[Problem], str]:
-    """The pattern that fewest lines break, with what is broken."""
+def _settled(tones: Sequence[Sequence[str]], kinds: str) -> tuple[tuple[str, ...], ...]:
+    """How characters are heard in lines of these types: what the pattern decides, is decided."""
+    settled = []
+    for heard, kind in zip(tones, kinds, strict=True):
+        fitting = [template for template in line_templates(kind, len(heard)) if _fits(template, heard)]
+        wanted = [set(places) for places in zip(*fitting, strict=True)] or [{"X"}] * len(heard)
+        settled.append(
+            tuple(
+                next(iter(ones)) if len(ones) == 1 and "X" not in ones else own
+                for ones, own in zip(wanted, heard, strict=True)
+            )
+        )
+    return tuple(settled)
+
+
+def _nearest_pattern(poem: Poem, tones: Sequence[Sequence[str]]) -> tuple[list[Problem], str, str]:
+    """What breaks the tones, the pattern of the first couplet, and the line types that lines were held against.
+
+    Each couplet is taken for what it comes nearest to by itself: one that does not adhere to the one before is one
+    fault, and not a fault in each of its lines.
+    """
 
     @functools.cache
     def fits(number: int, line_type: str) -> bool:
         return _line_fits(line_type, tones[number], tones[number + 1] if number + 1 < len(tones) else None)
 
-    num_lines = len(poem.lines)
-    broken = {
-        pattern: [
-            (number, kind) for number, kind in enumerate(pattern_lines(pattern, num_lines)) if not fits(number, kind)
-        ]
-        for pattern in PATTERNS
-    }
-    fewest = min(map(len, broken.values()))
-    candidates = [
-        (
-            [
-                item
-                for number, kind in lines
-                for item in _line_problems(number, kind, poem.lines[number], tones[number])
-            ],
-            pattern,
-        )
-        for pattern, lines in broken.items()
-        if len(lines) == fewest
-    ]
-    return min(candidates, key=lambda found: len(found[0]))
+    later = len(poem.lines) // 2 - 1
+    costs: dict[str, int] = {}
+    for couplets in itertools.product([pattern[:2] for pattern in PATTERNS], *[_CONTINUATION] * later):
+        kinds = "".join(couplets)
+        costs[kinds] = sum(not fits(*line) for line in enumerate(kinds)) + len(_not_adhering(kinds))
+    fewest = min(costs.values())
+    candidates = [(_tone_problems(kinds, poem, tones, fits), kinds) for kinds, cost in costs.items() if cost == fewest]
+    problems, kinds = min(candidates, key=lambda found: len(found[0]))
+    pattern = next(pattern for pattern in PATTERNS if kinds.startswith(pattern[:2]))
+    return problems, pattern, kinds
+
+
+def _not_adhering(kinds: str) -> list[int]:
+    """The lines that begin a couplet which does not go on as the one before leads to."""
+    return [number for number in range(2, len(kinds), 2) if kinds[number - 1].lower() != kinds[number].lower()]
+
+
+def _tone_problems(
+    kinds: str, poem: Poem, tones: Sequence[Sequence[str]], fits: Callable[[int, str], bool]
+) -> list[Problem]:
+    apart = _not_adhering(kinds)
+    problems = []
+    for number, (kind, line) in enumerate(zip(kinds, poem.lines, strict=True)):
+        # What cannot be heard is a fault only where no other explains it.
+        alike = bool(set(tones[number][1]) & set(tones[number - 1][1]))
+        if number in apart and (not alike or (fits(number - 1, kinds[number - 1]) and fits(number, kind))):
+            problems.append(_at("adhesion", number, line, 1))
+        if not fits(number, kind):
+            problems += _line_problems(number, kind, line, tones[number], tones[number - 1] if number else None)
+    return problems
 
 
 def _at(kind: ProblemKind, number: int, line: str, place: int, **values: str) -> Problem:
@@ -210,7 +248,10 @@ def _at(kind: ProblemKind, number: int, line: str, place: int, **values: str) ->
     return Problem(kind, number, place, named | values)
 
 
-def _line_problems(number: int, line_type: str, line: str, heard: Sequence[str]) -> list[Problem]:
+def _line_problems(
+    number: int, line_type: str, line: str, heard: Sequence[str], above: Sequence[str] | None
+) -> list[Problem]:
+    """What is wrong with a line that does not fit its type; `above` are the tones of the line before, if any."""
     core = heard[-5:]
     if (
         line_type == "B"
@@ -220,22 +261,21 @@ def _line_problems(number: int, line_type: str, line: str, heard: Sequence[str])
         return [_at("lone level", number, line, len(line) - 4)]
     if line_type == "A" and _fits("XOLLL", core):
         return [_at("three levels", number, line, len(line) - 3)]
-    opposite = {"L": "O", "O": "L", "X": "X"}
     template = min(
         line_templates(line_type, len(line)),
         key=lambda t: sum(w not in h for w, h in zip(t, heard, strict=True) if w != "X"),
     )
-    swapped = "".join(opposite[wanted] for wanted in template)
-    # All the alternating places turned round: the line stands in the wrong relation to the one before it.
-    if number > 0 and all(
-        swapped[place] in heard[place] and template[place] not in heard[place] for place in range(1, len(line) - 1, 2)
-    ):
-        return [_at("opposition" if number % 2 else "adhesion", number, line, 1)]
-    problems: list[Problem] = []
+    alternating = range(1, len(line) - 1, 2)
+    turned = above is not None and all(template[place] not in heard[place] for place in alternating)
+    if turned and above is not None:
+        # All of it turned round: then it stands in the wrong relation to the line before, if that can be heard.
+        alike = [bool(set(heard[place]) & set(above[place])) for place in alternating]
+        turned = all(alike) if number % 2 else not alike[0]
+    problems = [_at("opposition" if number % 2 else "adhesion", number, line, 1)] if turned else []
     for place, (wanted, tones) in enumerate(zip(template, heard, strict=True)):
-        if wanted == "X" or wanted in tones:
-            continue
         at_end = place == len(line) - 1
+        if wanted == "X" or wanted in tones or (turned and not at_end):
+            continue
         kinds: Mapping[str, ProblemKind] = (
             {"L": "level end", "O": "oblique end"} if at_end else {"L": "level wanted", "O": "oblique wanted"}
         )
@@ -268,7 +308,8 @@ def _rhyme_problems(poem: Poem, pattern: str, phonology: Phonology) -> tuple[str
         seen.add(char)
         own = rhyme_groups_of(char, phonology)
         borrowed = number == 0 and any(group and group in near and set(near) & set(own) for near in _NEIGHBOURS)
-        if group not in own and not borrowed:
+        # An end that is not level is no rhyme at all, and has been named for that.
+        if group not in own and not borrowed and "L" in phonology.possible_tones(char):
             kind: ProblemKind = "rhyme" if own else "no rhyme"
             problems.append(_at(kind, number, line, len(line) - 1, group=group or "", groups="/".join(own)))
     return group, problems

@@ -43,12 +43,19 @@ _VARIANT_GROUPS = """
 """.split()  # noqa: SIM905 (350 quoted strings would hide the table)
 _FOLD = {ord(variant): group[0] for group in _VARIANT_GROUPS for variant in group[1:]}
 
+_VARIANTS = {char: group for group in _VARIANT_GROUPS for char in group}
+
 _HANZI = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff]+")
 
 
 def fold(text: str) -> str:
     """`text` with print variants replaced by the form this project writes."""
     return unicodedata.normalize("NFC", text).translate(_FOLD)
+
+
+def variants(char: str) -> str:
+    """All the forms in print of a character, the one that this project writes first."""
+    return _VARIANTS.get(char, char)
 
 
 def is_hanzi(text: str) -> bool:

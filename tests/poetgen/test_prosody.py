@@ -73,6 +73,33 @@ def test_the_message_names_line_and_character() -> None:
     assert problem.message.startswith("Line 3, 欲窮千里山")
 
 
+def test_two_quatrains_in_a_row_are_one_fault() -> None:
+    second = (("河山入月流", "LLOOL"), ("日目依山樓", "OOOLL"), ("黃依千目水", "LLLOO"), ("上月日窮秋", "OOOLL"))
+    first = (*STORK[:2], ("更里依河目", "OOLLO"), ("黃河入月秋", "LLOOL"))
+    (problem,) = report_of(*first).problems
+    assert (problem.kind, problem.line) == ("adhesion", 2), "each line is in order, and so is each couplet"
+    assert {problem.line for problem in report_of(*STORK, *second).problems} <= {4, 5, 6, 7}
+
+
+def test_what_the_pattern_decides_is_decided() -> None:
+    base = phonology_of(*STORK, extra=EXTRA)
+    counts = base.tone_counts.copy()
+    for char in "山欲":
+        counts[base.chars.index(char)] = (60, 40)
+    report = prosody.check(Poem(tuple(line for line, _ in STORK)), Phonology(base.chars, counts, base.rhyme_counts))
+    assert report.heard[0] == ("O", "O", "L", "L", "O"), "山 stands where only a level tone may"
+    assert report.heard[2][0] == report.tones[0][2] == "LO", "欲 stands where either may"
+
+
+def test_oblique_rhymes_are_old_style_and_no_fault_of_each_line() -> None:
+    lines = [*STORK]
+    lines[1], lines[3] = ("黃河入流海", "LLOLO"), ("更上一樓目", "OOOLO")
+    assert kinds(report_of(*lines)) == ["oblique rhyme"]
+    lines[3] = STORK[3]
+    assert [(problem.kind, problem.line) for problem in report_of(*lines).problems].count(("level end", 1)) == 1
+    assert not {"rhyme", "no rhyme"} & set(kinds(report_of(*lines)))
+
+
 def test_people_may_exchange_the_pair_and_end_in_three_obliques() -> None:
     exchanged = [*STORK]
     exchanged[2] = ("千窮月山目", "LLOLO")
