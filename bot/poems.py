@@ -251,7 +251,9 @@ class Poems:
         poem = await self.store.poems.get(poem_id)
         if poem is None or poem.hidden:
             raise BotError("poem_gone")
-        if poem.guild_id is not None and poem.guild_id != asker.guild_id:
+        # A poem without a server is for the channel that it was asked for in, which may be two people's own.
+        elsewhere = poem.channel_id != asker.channel_id if poem.guild_id is None else poem.guild_id != asker.guild_id
+        if elsewhere:
             raise BotError("poem_gone")
         return poem
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.store.database import Database, now_ms
 from bot.store.tables import jobs
@@ -64,9 +65,13 @@ class Jobs:
         self._database = database
 
     async def add(self, **values: object) -> Job:
-        """A new job, queued."""
+        """A new job, queued. Jobs count up from one: people are shown the numbers, and no button names them."""
         row = values | {"state": "queued", "created_at": now_ms()}
-        job = await self.get(await self._database.insert(sa.insert(jobs).values(row).returning(jobs.c.id)))
+
+        async def work(connection: AsyncConnection) -> int:
+            return int((await connection.execute(sa.insert(jobs).values(row).returning(jobs.c.id))).scalar_one())
+
+        job = await self.get(await self._database.write(work))
         assert job is not None
         return job
 

@@ -135,6 +135,15 @@ async def test_bot_puts_both_reactions_and_does_not_count_them(place: Place, row
     assert rows.votes() == []
 
 
+async def test_poem_of_a_direct_message_is_shown_there_only(simcord_env: simcord.Env, place: Place, rows: Rows) -> None:
+    message = await place.poem(theme="秋夜")
+    rows.run("UPDATE poems SET guild_id = NULL, channel_id = 4242, theme = '春'")
+    info = await place.bob.click(message, label="Info")
+    assert info.response is not None
+    assert "not there any more" in info.response.content
+    simcord_env.errors.clear()
+
+
 async def test_where_reacting_is_refused_buttons_take_its_place(
     simcord_env: simcord.Env, place: Place, rows: Rows
 ) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from bot.errors import BotError, StartError
 from bot.store import Store
-from bot.store.database import _config
+from bot.store.database import _config, least_id
 from bot.store.poems import Setting
 from bot.store.servers import Choices
 from bot.store.tables import metadata
@@ -42,6 +42,25 @@ async def test_migrations_make_the_tables_from_nothing(store: Store, database: P
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     engine.dispose()
     assert rows("PRAGMA journal_mode") == [("wal",)]
+
+
+async def test_id_is_never_given_twice(store: Store, composition: Composition, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.store.database.least_id", least_id)
+    given = []
+    for _ in range(5):
+        given.append(await _add(store, composition))
+        await store.poems.delete(given[-1])
+        await asyncio.sleep(0.002)
+    given += [await _add(store, composition) for _ in range(5)]
+    assert sorted(set(given)) == given
+    monkeypatch.setattr("bot.store.database.least_id", lambda: 1)
+    assert await _add(store, composition) == given[-1] + 1, "though the clock stepped back"
+    monkeypatch.setattr("bot.store.database.least_id", least_id)
+    first, second = given[-2:]
+    compared = await store.comparisons.add(1, 2, first, second)
+    await store.people.forget(1)
+    await asyncio.sleep(0.002)
+    assert await store.comparisons.add(1, 2, first, second) > compared
 
 
 async def test_opening_again_keeps_what_is_there(url: str, composition: Composition, rows: Rows) -> None:
