@@ -69,7 +69,7 @@ class Replies:
             guild_id=guild_id,
             channel_id=interaction.channel_id,
             parent_id=getattr(interaction.channel, "parent_id", None),
-            category_id=getattr(interaction.channel, "category_id", None),
+            category_id=_category_of(interaction.channel),
             language=language,
             home_language=self._services.preferences.home_language(guild_id, fallback),
             admin=in_server and (permissions.manage_guild or permissions.administrator),
@@ -217,6 +217,12 @@ class Replies:
         answering = {task for task in self._answering if task is not current}
         if answering:
             await asyncio.wait(answering, timeout=seconds)
+
+
+def _category_of(channel: object) -> int | None:
+    """The category of a channel, if it is known: where the bot is no member, it does not know a thread's channel."""
+    known = channel.parent if isinstance(channel, discord.Thread) else channel
+    return getattr(known, "category_id", None)
 
 
 def _is_public(interaction: discord.Interaction[Any]) -> bool:
