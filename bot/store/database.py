@@ -168,7 +168,8 @@ def engine_of(url: str) -> tuple[AsyncEngine, str]:
         parsed = sa.make_url(url)
         if parsed.get_backend_name() == "sqlite" and (parsed.database or ":memory:").startswith((":memory:", "file:")):
             raise ArgumentError("no file")  # in memory all tasks would share one connection, and so one transaction
-        engine = create_async_engine(parsed)
+        # An error's text goes into the log, which must not hold what members typed, or their ids.
+        engine = create_async_engine(parsed, hide_parameters=True)
     except (SQLAlchemyError, NoSuchModuleError, ImportError):
         raise StartError(
             "DATABASE_URL names no database that I can use; it looks like sqlite+aiosqlite:///data/yin.db."

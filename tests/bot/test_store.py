@@ -166,6 +166,15 @@ async def test_votes_go_with_their_poem(store: Store, composition: Composition, 
     assert rows.votes() == []
 
 
+async def test_error_of_the_database_names_nobody(store: Store, rows: Rows) -> None:
+    rows.run("DROP TABLE retries")
+    with pytest.raises(sa.exc.OperationalError) as failed:
+        await store.notes.keep_retry("abc", 4242, "what was typed")
+    assert "retries" in str(failed.value)
+    assert "4242" not in str(failed.value)
+    assert "typed" not in str(failed.value)
+
+
 async def test_notes_are_replaced(store: Store) -> None:
     assert await store.notes.noted("commands") is None
     await store.notes.note("commands", "a")
