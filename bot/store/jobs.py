@@ -91,6 +91,13 @@ class Jobs:
         statement = sa.update(jobs).where(*where).values(state=state, heartbeat_at=now_ms(), **values)
         return await self._database.execute(statement) > 0
 
+    async def drop(self, job_id: int) -> bool:
+        """Cancel a job that still waits; returns whether it did."""
+        now = now_ms()
+        where = (jobs.c.id == job_id, jobs.c.state == "queued")
+        values = {"state": "cancelled", "heartbeat_at": now, "finished_at": now}
+        return await self._database.execute(sa.update(jobs).where(*where).values(values)) > 0
+
     async def requeue(self, job_id: int) -> None:
         """Put a job back where it waited, because the bot stops."""
         where = (jobs.c.id == job_id, jobs.c.state.in_(("running", "evaluating")))

@@ -12,6 +12,7 @@ import pytest
 from bot.asker import Asker
 from bot.errors import BotError
 from bot.finetuning import FinetuneLimits, Finetuning
+from bot.ratings import Ratings
 from bot.services import Services
 from bot.store.jobs import Job
 from bot.store.poems import Setting
@@ -178,6 +179,45 @@ async def test_cancelled_one_ends_with_all_it_started(
         await until(lambda pid=pid: not _alive(pid))  # type: ignore[misc]
     with pytest.raises(BotError):
         await services.finetuning.cancel(5)
+
+
+async def test_cancelled_while_its_ratings_are_read_never_starts(
+    services: Services, watched: Watched, trainer: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = tmp_path / "begun"
+    trainer.write(f"pathlib.Path({str(begun)!r}).touch()\nsaid(version=None, verdict='refused', reasons=[])")
+    job, _ = await services.finetuning.begin(ADMIN, 5)
+    reading, ratings = asyncio.Event(), services.finetuning.ratings
+
+    async def slow(guild_id: int | None) -> Ratings:
+        reading.set()
+        await asyncio.sleep(0.2)
+        return await ratings(guild_id)
+
+    monkeypatch.setattr(services.finetuning, "ratings", slow)
+    await services.finetuning.start()
+    await reading.wait()
+    assert (await services.finetuning.cancel(5)).id == job.id
+    ended, outcome = await _ended(watched)
+    assert ended.state == outcome.verdict == "cancelled"
+    await asyncio.sleep(0.5)
+    assert not begun.exists()
+
+
+@pytest.mark.parametrize("end", ["time.sleep(60)", "time.sleep(0.5); sys.exit(1)"], ids=["cancelled", "failed"])
+async def test_version_that_was_promoted_before_it_ended_is_told_of(
+    services: Services, watched: Watched, trainer: Trainer, registry: FakeRegistry, end: str
+) -> None:
+    trainer.write(f"stage('gate', 0.9)\n{end}")
+    await services.finetuning.start()
+    await services.finetuning.begin(ADMIN, 5)
+    await until(lambda: bool(watched.progress), 20)
+    registry.add("new-1", "server-5")
+    registry.promote("new-1", "server-5")
+    if end == "time.sleep(60)":
+        await services.finetuning.cancel(5)
+    job, outcome = await _ended(watched)
+    assert (job.state, job.version, outcome.verdict) == ("promoted", "new-1", "promoted")
 
 
 def _alive(pid: int) -> bool:
