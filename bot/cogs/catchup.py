@@ -93,7 +93,7 @@ class CatchUpCog(commands.Cog):
                     self._live = None
 
     async def _catch_up(self) -> None:
-        await self._store.servers.present({guild.id for guild in self._bot.guilds})
+        await self._look_where_we_are()
         since = now_ms() - _DAYS_MS
         for poem in await self._store.poems.unnoted(since, _MAX_UNNOTED):
             await self._note(poem)
@@ -107,6 +107,9 @@ class CatchUpCog(commands.Cog):
             await asyncio.sleep(self.pause_seconds)
         if changed:
             _log.info("votes changed while I was away: %d", changed)
+
+    async def _look_where_we_are(self) -> None:
+        await self._store.servers.present({guild.id for guild in self._bot.guilds})
 
     async def _note(self, poem: StoredPoem) -> None:
         try:
@@ -147,15 +150,26 @@ class CatchUpCog(commands.Cog):
 
     async def _erase_now_and_then(self) -> None:
         while True:
-            await self.erase(now_ms() - _DAYS_MS)
+            try:
+                # First, for a server may have invited the bot again while it was away.
+                await self._look_where_we_are()
+                await self.erase(now_ms() - _DAYS_MS)
+            except Exception:
+                _log.exception("what is kept for a while only could not be erased")
             await asyncio.sleep(_ERASE_EVERY_SECONDS)
 
     async def erase(self, before_ms: int) -> None:
         """Erase what is kept for a while only, and from before a time: left servers, failed requests, hashes."""
-        erased = await self._store.servers.erase_left(before_ms)
-        for guild_id in erased:
-            await self._bot.services.voices.erase(guild_id)
+        erased = 0
+        for guild_id in await self._store.servers.left_before(before_ms):
+            try:
+                # The rows last: by them the server is found again if its files cannot be deleted now.
+                await self._bot.services.voices.erase(guild_id)
+                await self._store.servers.erase(guild_id)
+                erased += 1
+            except Exception:
+                _log.exception("server %d could not be erased", guild_id)
         if erased:
-            _log.info("erased what was kept of servers that were left: %d", len(erased))
+            _log.info("erased what was kept of servers that were left: %d", erased)
         await self._store.notes.forget_retries(before_ms)
         await self._store.people.forget_hashes(before_ms)

@@ -80,15 +80,16 @@ class Servers:
             if guild_id not in here and left_at is None:
                 await self.left(guild_id)
 
-    async def erase_left(self, before_ms: int) -> list[int]:
-        """Erase what is kept of the servers that were left before a time; returns their ids."""
+    async def left_before(self, before_ms: int) -> list[int]:
+        """The servers that were left before a time."""
         query = sa.select(servers.c.guild_id).where(servers.c.left_at < before_ms)
-        erased = [int(row.guild_id) for row in await self._database.all(query)]
-        for guild_id in erased:
-            tables = (poems, dailies, daily_poems, usage, jobs, comparisons, servers)
-            await self._database.execute(*(sa.delete(table).where(table.c.guild_id == guild_id) for table in tables))
-            self._known.pop(guild_id, None)
-        return erased
+        return [int(row.guild_id) for row in await self._database.all(query)]
+
+    async def erase(self, guild_id: int) -> None:
+        """Erase what is kept of a server."""
+        tables = (poems, dailies, daily_poems, usage, jobs, comparisons, servers)
+        await self._database.execute(*(sa.delete(table).where(table.c.guild_id == guild_id) for table in tables))
+        self._known.pop(guild_id, None)
 
     async def _put(self, guild_id: int, values: dict[str, Any]) -> None:
         row = await self._database.first(sa.select(servers.c.guild_id).where(servers.c.guild_id == guild_id))
