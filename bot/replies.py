@@ -196,11 +196,15 @@ class Replies:
 
     async def _keep(self, interaction: discord.Interaction[Any], error_id: str) -> bool:
         """Keep what was asked for, so that the button works after a restart too."""
-        if interaction.type is discord.InteractionType.modal_submit:
+        data: dict[str, Any] = {**(interaction.data or {})}
+        # What members wrote is never stored, and a menu's data hold the message that it was opened on.
+        of_menu = "custom_id" not in data and data.get("type") != discord.AppCommandType.chat_input.value
+        if interaction.type is discord.InteractionType.modal_submit or of_menu:
             return False
+        if "resolved" in data:
+            data["resolved"] = {"channels": data["resolved"].get("channels", {})}
         try:
-            data = json.dumps(interaction.data, default=str)
-            await self._services.store.notes.keep_retry(error_id, interaction.user.id, data)
+            await self._services.store.notes.keep_retry(error_id, interaction.user.id, json.dumps(data, default=str))
         except Exception:
             _log.exception("what was asked for could not be kept")
             return False

@@ -368,6 +368,33 @@ async def test_left_server_is_erased_after_thirty_days_unless_it_returns(
     assert registry.names() == ["fake-1"]
 
 
+async def test_failed_menu_keeps_nobodys_message(
+    simcord_env: simcord.Env, place: Place, services: Services, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = await place.poem()
+
+    async def broken(*_: object) -> None:
+        raise RuntimeError("the disk fell over")
+
+    monkeypatch.setattr(services.store.votes, "report", broken)
+    failed = await place.bob.context_menu(place.channel, "Report poem", message)
+    assert failed.response is not None
+    assert "log as" in failed.response.content
+    assert labels(failed.response) == []
+    assert rows("SELECT * FROM retries") == []
+    monkeypatch.setattr(services.store.servers, "choose", broken)
+    failed = await place.admin.slash(place.channel, "settings channel", channel=place.channel)
+    assert failed.response is not None
+    assert labels(failed.response) == ["Try again"]
+    monkeypatch.undo()
+    [(data,)] = rows("SELECT data FROM retries")
+    assert list(json.loads(str(data))["resolved"]) == ["channels"]
+    again = await place.admin.click(failed.response, label="Try again")
+    assert again.response is not None
+    assert f"<#{place.channel.id}>" in again.response.content
+    simcord_env.errors.clear()
+
+
 async def test_server_that_cannot_be_erased_is_tried_again_and_holds_up_nothing_else(
     simcord_bot: PoetBot, place: Place, services: Services, registry: FakeRegistry, rows: Rows,
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
