@@ -13,7 +13,10 @@ from alembic.migration import MigrationContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bot.asker import Asker
 from bot.errors import BotError, StartError
+from bot.poems import Limits
+from bot.preferences import Preferences
 from bot.store import Store
 from bot.store.database import _config, least_id
 from bot.store.poems import Setting
@@ -345,12 +348,25 @@ async def test_requests_at_the_same_moment_do_not_pass_the_quota_together(store:
 async def test_choices_are_kept_and_read_again(url: str) -> None:
     chosen = Choices("zh-TW", "traditional", "Asia/Taipei", (1, 2**62), ("一", "二 三"), 0, 7, 9)
     async with await Store.open(url) as store:
-        await store.servers.choose(5, chosen)
+        await store.servers.choose(5, lambda _: chosen)
         assert store.servers.of(5) == chosen
     async with await Store.open(url) as store:
         await store.servers.load()
         assert store.servers.of(5) == chosen
         assert store.servers.of(None) == store.servers.of(6) == Choices()
+
+
+async def test_two_who_choose_at_once_both_have_their_way(store: Store) -> None:
+    admin, preferences = Asker(1, guild_id=5, admin=True), Preferences(store, Limits())
+    await asyncio.gather(
+        preferences.language(admin, "zh-TW"), preferences.script(admin, "traditional"), store.servers.joined(5),
+        *(preferences.word(admin, word, listed=True) for word in ("一", "二")),
+        *(preferences.channel(admin, channel, allowed=True) for channel in (7, 8)),
+    )  # fmt: skip
+    chosen = Choices("zh-TW", "traditional", words=("一", "二"), channels=(7, 8))
+    assert store.servers.of(5) == chosen
+    await store.servers.load()
+    assert store.servers.of(5) == chosen
 
 
 @pytest.mark.parametrize(
