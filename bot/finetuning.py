@@ -134,16 +134,16 @@ class Finetuning:
         """
         ratings = await self.ratings(guild_id)
         self.refuse_too_few(ratings)
-        unfinished = await self._store.jobs.unfinished()
-        if any(job.guild_id == guild_id for job in unfinished):
-            raise BotError("finetune_under_way")
         job = await self._store.jobs.add(
             guild_id=guild_id, requester_id=asker.user_id, channel_id=asker.channel_id, language=asker.home_language,
             seed=secrets.randbelow(2**31), minutes=self.limits.minutes, num_poems=ratings.num_poems,
             num_voters=ratings.num_voters, num_votes=ratings.num_votes, base=await self._voices.current(guild_id),
         )  # fmt: skip
+        if job is None:
+            raise BotError("finetune_under_way")
+        before = sum(other.id < job.id for other in await self._store.jobs.unfinished())
         self._go_on()
-        return job, len(unfinished)
+        return job, before
 
     async def status(self, guild_id: int | None) -> tuple[Job, int] | None:
         """A voice's unfinished job and how many are before it."""

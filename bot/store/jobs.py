@@ -64,16 +64,22 @@ class Jobs:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, **values: object) -> Job:
-        """A new job, queued. Jobs count up from one: people are shown the numbers, and no button names them."""
-        row = values | {"state": "queued", "created_at": now_ms()}
+    async def add(self, **values: object) -> Job | None:
+        """A new job, queued; None if its voice has one that is not finished.
 
-        async def work(connection: AsyncConnection) -> int:
+        Jobs count up from one: people are shown the numbers, and no button names them.
+        """
+        row = values | {"state": "queued", "created_at": now_ms()}
+        same_voice = jobs.c.guild_id.is_not_distinct_from(row["guild_id"])
+
+        async def work(connection: AsyncConnection) -> int | None:
+            other = sa.select(jobs.c.id).where(same_voice, jobs.c.state.in_(UNFINISHED))
+            if (await connection.execute(other)).first() is not None:
+                return None
             return int((await connection.execute(sa.insert(jobs).values(row).returning(jobs.c.id))).scalar_one())
 
-        job = await self.get(await self._database.write(work))
-        assert job is not None
-        return job
+        job_id = await self._database.write(work)
+        return None if job_id is None else await self.get(job_id)
 
     async def get(self, job_id: int) -> Job | None:
         """A job."""

@@ -261,6 +261,13 @@ async def test_others_queue_with_their_place_and_one_voice_has_one(
     assert rows("SELECT guild_id, state FROM jobs ORDER BY id") == [(5, "cancelled"), (7, "rejected")]
 
 
+async def test_two_admins_at_once_start_one(services: Services, watched: Watched, rows: Rows) -> None:
+    begun = [services.finetuning.begin(admin, 5) for admin in (ADMIN, Asker(2, guild_id=5, channel_id=6, admin=True))]
+    results = await asyncio.gather(*begun, return_exceptions=True)
+    assert [getattr(result, "key", None) for result in results] == [None, "finetune_under_way"]
+    assert rows("SELECT guild_id, state FROM jobs") == [(5, "queued")]
+
+
 async def test_queued_one_can_be_cancelled_before_it_runs(services: Services, watched: Watched, rows: Rows) -> None:
     await services.finetuning.begin(ADMIN, 5)
     await services.finetuning.cancel(5)
@@ -281,6 +288,7 @@ async def test_orphan_is_marked_and_the_queue_goes_on_at_the_next_start(
         "num_votes": 1,
     }
     orphan = await services.store.jobs.add(guild_id=7, **values)
+    assert orphan is not None
     await services.store.jobs.move(orphan.id, "running")
     await services.store.jobs.add(guild_id=5, **values)
     await services.finetuning.start()

@@ -377,6 +377,7 @@ async def test_job_goes_its_way_and_not_back(store: Store, path: tuple[str, ...]
     job = await store.jobs.add(
         guild_id=1, requester_id=2, language="en", seed=1, minutes=5, num_poems=1, num_voters=1, num_votes=1
     )
+    assert job is not None
     for state in (*path, end):
         assert await store.jobs.move(job.id, state)  # type: ignore[arg-type]
     for state in ("running", "evaluating", "promoted", "failed", "cancelled"):
