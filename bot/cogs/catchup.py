@@ -7,6 +7,7 @@ no model. Everything is bounded and polite: the latest poems of thirty days, a f
 import asyncio
 import logging
 from collections import defaultdict
+from datetime import UTC, datetime
 
 import discord
 from discord.ext import commands
@@ -159,7 +160,7 @@ class CatchUpCog(commands.Cog):
             await asyncio.sleep(_ERASE_EVERY_SECONDS)
 
     async def erase(self, before_ms: int) -> None:
-        """Erase what is kept for a while only, and from before a time: left servers, failed requests, hashes."""
+        """Erase what is kept for a while only, and from before a time: left servers, failed requests, hashes, days."""
         erased = 0
         for guild_id in await self._store.servers.left_before(before_ms):
             try:
@@ -173,3 +174,4 @@ class CatchUpCog(commands.Cog):
             _log.info("erased what was kept of servers that were left: %d", erased)
         await self._store.notes.forget_retries(before_ms)
         await self._store.people.forget_hashes(before_ms)
+        await self._store.dailies.forget_days(datetime.fromtimestamp(before_ms / 1000, UTC).date().isoformat())

@@ -405,6 +405,8 @@ async def test_server_that_cannot_be_erased_is_tried_again_and_holds_up_nothing_
     rows.run("UPDATE servers SET left_at = 1")
     await services.store.notes.keep_retry("abcd", place.bob.id, "{}")
     rows.run("UPDATE retries SET created_at = 1")
+    for day in ("2020-01-01", "2999-01-01"):
+        rows.run(f"INSERT INTO daily_poems VALUES ({place.guild.id}, '{day}', NULL, 1)")
     erase, failures = registry.erase, [OSError("a disk that may not be written")]
 
     def failing_once(voice: str) -> None:
@@ -418,6 +420,7 @@ async def test_server_that_cannot_be_erased_is_tried_again_and_holds_up_nothing_
     assert isinstance(cog, CatchUpCog)
     erasing = asyncio.create_task(cog._erase_now_and_then())
     await until(lambda: rows("SELECT id FROM retries") == [])
+    await until(lambda: rows("SELECT day FROM daily_poems") == [("2999-01-01",)])
     assert rows("SELECT guild_id FROM servers ORDER BY guild_id") == [(5,), (place.guild.id,)]
     assert "server 5 could not be erased" in caplog.text
     monkeypatch.setattr(simcord_bot.services.store.notes, "forget_retries", None)  # so that a round fails

@@ -47,6 +47,15 @@ async def test_migrations_make_the_tables_from_nothing(store: Store, database: P
     assert rows("PRAGMA journal_mode") == [("wal",)]
 
 
+async def test_deletion_reads_no_whole_table(store: Store, rows: Rows) -> None:
+    for table in metadata.sorted_tables:
+        for column in (key.parent.name for key in table.foreign_keys):
+            [(*_, plan)] = rows(f"EXPLAIN QUERY PLAN SELECT * FROM {table.name} WHERE {column} = 1")
+            assert str(plan).startswith("SEARCH"), f"{table.name}.{column}"
+    [(*_, plan)] = rows("EXPLAIN QUERY PLAN DELETE FROM poems WHERE channel_id = 1")
+    assert str(plan).startswith("SEARCH")
+
+
 async def test_id_is_never_given_twice(store: Store, composition: Composition, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.store.database.least_id", least_id)
     given = []
@@ -305,6 +314,20 @@ async def test_database_of_the_first_version_is_backed_up_and_brought_up_to_date
 
 async def test_new_database_needs_no_backup(store: Store, database: Path) -> None:
     assert [path.name for path in database.parent.glob("*.bak")] == []
+
+
+async def test_messages_of_members_that_were_kept_are_deleted(store: Store, url: str, rows: Rows) -> None:
+    await store.close()
+    engine = sa.create_engine(url.replace("+aiosqlite", ""))
+    with engine.begin() as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0003")
+        for name, data in (("menu", '{"messages": {"1": {"content": "a secret"}}}'), ("button", '{"custom_id": "a"}')):
+            connection.exec_driver_sql("INSERT INTO retries VALUES (?, 1, 0, ?)", (name, data))
+    engine.dispose()
+    async with await Store.open(url):
+        assert rows("SELECT id FROM retries") == [("button",)]
 
 
 async def test_steps_lead_back_too(database: Path, rows: Rows) -> None:
