@@ -6,8 +6,9 @@ Knows no model and no database.
 import asyncio
 import io
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import discord
 from discord import app_commands
@@ -31,6 +32,7 @@ from poetgen.script import show
 _FORMS = [app_commands.Choice(name=form_label(name, "simplified"), value=name) for name in FORMS]
 _SEAL = "吟"
 _MAX_CHOICE = 100
+_T = TypeVar("_T")
 
 
 class PoemCog(commands.Cog):
@@ -46,6 +48,8 @@ class PoemCog(commands.Cog):
         self._poems = bot.services.poems
         self._cards = bot.services.cards
         self._invite_votes = invite_votes
+        # One thread, in which the dictionary is read once; the threads that all share stay free for every command.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-and-card")
         bot.on_press("another", self._again("another"))
         bot.on_press("vary", self._again("vary"))
         bot.on_press("read", self._read)
@@ -53,6 +57,13 @@ class PoemCog(commands.Cog):
         bot.on_press("card", self._card)
         bot.on_press("card-dark", partial(self._redraw, shade="dark"))
         bot.on_press("card-light", partial(self._redraw, shade="light"))
+
+    async def cog_unload(self) -> None:
+        """Begin no page and no card any more."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _aside(self, work: Callable[..., _T], *values: object) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *values)
 
     @app_commands.command(description=text("command.poem.description"))
     @app_commands.describe(
@@ -134,7 +145,7 @@ class PoemCog(commands.Cog):
     async def _read(self, interaction: discord.Interaction[Any], about: str) -> None:
         asker, poem = await self._get(interaction, about)
         await self._bot.replies.think(interaction, ephemeral=True)
-        page = await asyncio.to_thread(reading, poem.lines, poem.script, MAX_PAGE - 100)
+        page = await self._aside(reading, poem.lines, poem.script, MAX_PAGE - 100)
         await self._bot.replies.answer(interaction, f"{page}\n{text('read.source', asker.language)}")
 
     async def _info(self, interaction: discord.Interaction[Any], about: str) -> None:
@@ -159,7 +170,7 @@ class PoemCog(commands.Cog):
     ) -> tuple[discord.File, discord.ui.View]:
         guild = interaction.guild_id and self._bot.get_guild(interaction.guild_id)
         seal = guild.name if guild else _SEAL
-        drawn = await asyncio.to_thread(self._cards.draw, poem.poem, poem.script, shade, seal)
+        drawn = await self._aside(self._cards.draw, poem.poem, poem.script, shade, seal)
         if drawn is None:
             raise BotError("no_glyph")
         if len(drawn) > interaction.filesize_limit:

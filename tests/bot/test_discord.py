@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -250,6 +251,35 @@ async def test_read_shows_pinyin_and_meanings_privately(place: Place) -> None:
     assert "yī dào cán yáng" in read.response.content
     assert "half" in read.response.content
     assert len(read.response.content) <= 2000
+
+
+async def test_many_who_read_at_once_hold_up_no_poem(
+    place: Place, simcord_bot: PoetBot, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await place.poem()
+    free, threads = threading.Event(), list[threading.Thread]()
+
+    def slow(*_: object) -> str:
+        threads.append(threading.current_thread())
+        free.wait(10)
+        return "read"
+
+    async def bob(_: object) -> Asker:
+        return Asker(place.bob.id, place.guild.id)
+
+    async def nothing(*_: object, **__: object) -> None: ...
+
+    monkeypatch.setattr("bot.cogs.poem.reading", slow)
+    for name, stub in (("asker", bob), ("think", nothing), ("answer", nothing)):
+        monkeypatch.setattr(simcord_bot.replies, name, stub)
+    read: Any = simcord_bot._press_handlers["read"]  # the simulated Discord presses one button after the other
+    presses = [asyncio.create_task(read(None, "1")) for _ in range(40)]
+    await until(lambda: bool(threads))
+    await asyncio.sleep(0.1)
+    assert len(threads) == 1, "one after the other, so that the dictionary is read once"
+    assert await asyncio.wait_for(services.voices.current(None), 2) == "fake-1"
+    free.set()
+    await asyncio.gather(*presses)
 
 
 async def test_info_replays_and_names_the_version_after_the_vote(place: Place) -> None:
