@@ -138,9 +138,11 @@ class CatchUpCog(commands.Cog):
             value = vote_of(str(reaction.emoji))
             if value is None or reaction.count == int(reaction.me):
                 continue
-            async for user in reaction.users(limit=_MAX_USERS):
-                if not user.bot:
-                    found[user.id].add(value)
+            kinds = [discord.ReactionType.normal] + [discord.ReactionType.burst] * (reaction.burst_count > 0)
+            for kind in kinds:
+                async for user in reaction.users(limit=_MAX_USERS, type=kind):
+                    if not user.bot:
+                        found[user.id].add(value)
             if reaction.count > _MAX_USERS:
                 return 0  # more than are read: what is stored is the better account
         # Whoever asked to be forgotten has left reactions behind, which are no votes any more.

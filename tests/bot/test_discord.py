@@ -4,7 +4,8 @@ import asyncio
 import logging
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -385,6 +386,34 @@ async def test_reactions_while_away_are_counted_at_the_start(
     assert rows.votes() == sorted(expected), "both: the stored vote or none; away: counted; gone: taken back"
     await carol.unreact(message, "👎")
     assert (1, carol.id, 1) in rows.votes(), "what stands under the poem counts"
+
+
+async def test_super_reactions_count_at_the_start_too(
+    simcord_env: simcord.Env, place: Place, simcord_bot: PoetBot, services: Services, rows: Rows,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    await place.poem()
+    await simcord_env.settle()
+    for voter in (place.alice.id, place.bob.id):
+        await services.store.votes.cast(1, voter, 1)
+
+    class Reaction:  # the simulated Discord has no super reactions
+        emoji, count, me, burst_count = "👍", 3, True, 1
+
+        async def users(self, *, limit: int, type: discord.ReactionType) -> AsyncIterator[Any]:  # noqa: A002
+            burst = type is discord.ReactionType.burst
+            yield SimpleNamespace(id=place.bob.id if burst else place.alice.id, bot=False)
+
+    async def fetch_message(_: int) -> Any:
+        return SimpleNamespace(reactions=[Reaction()])
+
+    monkeypatch.setattr(simcord_bot, "get_partial_messageable", lambda *_, **__: SimpleNamespace(
+        fetch_message=fetch_message))  # fmt: skip
+    cog = simcord_bot.get_cog("CatchUpCog")
+    assert isinstance(cog, CatchUpCog)
+    cog.pause_seconds = 0.0
+    await cog.catch_up()
+    assert rows.votes() == sorted([(1, place.alice.id, 1), (1, place.bob.id, 1)])
 
 
 async def test_session_begun_anew_catches_up_and_one_failure_does_not_end_it(
