@@ -91,8 +91,8 @@ class PoetBot(commands.Bot):
 
     async def close(self) -> None:
         """Finish what is being composed and answered, then leave."""
-        await self.services.finetuning.close()
-        await self.services.poems.close()
+        # Together, so that nothing new is taken while a fine-tune ends or is shown.
+        await asyncio.gather(self.services.poems.close(), self.services.finetuning.close())
         await self.replies.finish(_REPLY_SECONDS)
         for task in self._background:
             task.cancel()

@@ -22,6 +22,7 @@ from bot.voices import Voices, voice_of
 
 _log = logging.getLogger(__name__)
 _FOLD_KEY = "fold_key"
+_CLOSE_SECONDS = 7.0  # more than a process needs to be ended
 _VERDICTS: Mapping[str, JobState] = {
     "promoted": "promoted", "refused": "rejected", "failed": "failed", "cancelled": "cancelled"
 }  # fmt: skip
@@ -94,11 +95,13 @@ class Finetuning:
         self._go_on()
 
     async def close(self) -> None:
-        """Stop the one that runs and put it back into the queue, for the next start."""
+        """Stop the one that runs and put it back into the queue; the end of one is shown only if it takes not long."""
         self._closing = True
         if self._running is not None:
             self._running[1].cancel()
         if self._worker is not None:
+            await asyncio.wait([self._worker], timeout=_CLOSE_SECONDS)
+            self._worker.cancel()
             await asyncio.gather(self._worker, return_exceptions=True)
             self._worker = None
 

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from bot.asker import Asker
-from bot.errors import BotError
+from bot.client import PoetBot
+from bot.errors import BotError, ClosingError
 from bot.finetuning import FinetuneLimits, Finetuning
+from bot.poems import Wish
 from bot.ratings import Ratings
 from bot.services import Services
 from bot.store.jobs import Job
@@ -309,6 +311,32 @@ async def test_stopping_bot_puts_it_back_into_the_queue(
     assert time.monotonic() - started < 5
     assert rows("SELECT state FROM jobs") == [("queued",)]
     assert watched.ended == []
+
+
+async def test_stopping_bot_waits_little_for_what_is_told(
+    services: Services, watched: Watched, simcord_bot: PoetBot, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    telling = asyncio.Event()
+
+    async def finished(*_: object) -> None:
+        telling.set()
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr("bot.finetuning._CLOSE_SECONDS", 0.5)
+    monkeypatch.setattr(watched, "finished", finished)
+    services.finetuning.watcher = watched
+    await services.finetuning.start()
+    await services.finetuning.begin(ADMIN, 5)
+    await telling.wait()
+    started = time.monotonic()
+    closing = asyncio.create_task(simcord_bot.close())
+    await asyncio.sleep(0.1)
+    assert not closing.done()
+    with pytest.raises(ClosingError):
+        await services.poems.begin(Asker(3), Wish())
+    await closing
+    assert time.monotonic() - started < 5
+    assert rows("SELECT state FROM jobs") == [("rejected",)]
 
 
 async def test_too_little_to_learn_from_is_said_with_numbers(services: Services, registry: FakeRegistry) -> None:
