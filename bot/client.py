@@ -70,6 +70,7 @@ class PoetBot(commands.Bot):
         )
         self.services = services
         self.replies = Replies(self, services)
+        self._connected = False
         self._press_handlers: dict[str, PressHandler] = {}
         self._background: set[asyncio.Task[None]] = set()
 
@@ -85,6 +86,22 @@ class PoetBot(commands.Bot):
     async def on_ready(self) -> None:
         """Say that we are here; Discord may say so many times."""
         _log.info("ready in %d servers", len(self.guilds))
+
+    async def on_connect(self) -> None:
+        """A session has begun."""
+        self._connected = True
+
+    async def on_resumed(self) -> None:
+        """A session goes on."""
+        self._connected = True
+
+    async def on_disconnect(self) -> None:
+        """Discord's events do not reach us; discord.py tries to connect until they do."""
+        self._connected = False
+
+    def is_answering(self) -> bool:
+        """Whether commands are answered now; `is_ready` stays true when the connection is lost."""
+        return self.is_ready() and self._connected
 
     async def on_message(self, message: discord.Message) -> None:
         """Nothing: what people write is none of our business."""

@@ -617,6 +617,14 @@ async def test_nothing_a_bot_error_says_is_lost() -> None:
     assert str(BotError("cooldown", seconds=3)) == "Please wait 3 s before the next poem."
 
 
+async def test_bot_is_not_ready_while_the_connection_is_lost(simcord_env: simcord.Env, simcord_bot: PoetBot) -> None:
+    assert simcord_bot.is_answering()
+    simcord_bot.dispatch("disconnect")
+    await until(lambda: not simcord_bot.is_answering())
+    simcord_bot.dispatch("resumed")
+    await until(simcord_bot.is_answering)
+
+
 def test_bot_asks_for_no_privileged_intent(simcord_bot: PoetBot) -> None:
     intents = simcord_bot.intents
     assert [intents.members, intents.presences, intents.message_content] == [False] * 3
