@@ -187,7 +187,11 @@ class Finetuning:
                     await self._run(waiting[0])
                 except Exception:
                     _log.exception("fine-tune %d failed", waiting[0].id)
-                    await self._store.jobs.move(waiting[0].id, "failed", outcome={"reasons": ["crashed"]})
+                    try:
+                        await self._end(waiting[0], Outcome("failed", reasons=("crashed",)))
+                    except Exception:  # then the queue goes on when somebody begins the next one
+                        _log.exception("the end of fine-tune %d could not be noted", waiting[0].id)
+                        return
 
     async def _run(self, job: Job) -> None:
         known = {version.name for version in await self._voices.heard(job.guild_id)}
@@ -208,6 +212,9 @@ class Finetuning:
         elif task.cancelled() and self._closing and not self._cancelled:
             await self._store.jobs.requeue(job.id)
             return
+        await self._end(job, outcome)
+
+    async def _end(self, job: Job, outcome: Outcome) -> None:
         told = {key: value for key, value in asdict(outcome).items() if key != "plot"}
         await self._store.jobs.move(job.id, _VERDICTS[outcome.verdict], version=outcome.version, outcome=told)
         await self._tell(job.id, outcome)

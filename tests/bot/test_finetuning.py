@@ -141,6 +141,30 @@ async def test_missing_program_is_a_failure(services: Services, watched: Watched
     assert job.outcome["reasons"] == ["start"]
 
 
+async def test_what_fails_in_the_bot_itself_is_told_and_the_next_one_runs(
+    services: Services, watched: Watched, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin, ratings, move = services.finetuning.begin, services.finetuning.ratings, services.store.jobs.move
+
+    async def broken(*_: object, **__: object) -> Any:
+        raise OSError("no space left on device")
+
+    await begin(ADMIN, 5)
+    monkeypatch.setattr(services.finetuning, "ratings", broken)
+    await services.finetuning.start()
+    job, outcome = await _ended(watched)
+    assert (job.state, job.outcome["reasons"], outcome.reasons) == ("failed", ["crashed"], ("crashed",))
+    monkeypatch.setattr(services.store.jobs, "move", broken)
+    monkeypatch.setattr(services.finetuning, "ratings", ratings)
+    await begin(ADMIN, 5)
+    worker = services.finetuning._worker
+    assert worker is not None
+    await asyncio.wait_for(worker, 5)
+    monkeypatch.setattr(services.store.jobs, "move", move)
+    services.finetuning._go_on()
+    assert (await _ended(watched, 2))[0].state == "rejected"
+
+
 async def test_silent_one_is_stopped() -> None:
     async def heard(_: Progress) -> None: ...
 
