@@ -16,7 +16,7 @@ from discord.ext import commands
 
 from bot.buttons import Press
 from bot.errors import BotError
-from bot.replies import Replies
+from bot.replies import AGAIN, Replies
 from bot.services import Services
 from bot.translator import CatalogueTranslator
 
@@ -39,9 +39,8 @@ class PoetTree(app_commands.CommandTree["PoetBot"]):
         """Tell the person."""
         await self.client.replies.fail(interaction, error)
 
-    async def again(self, interaction: discord.Interaction[Any], data: dict[str, Any]) -> None:
+    async def again(self, interaction: discord.Interaction[Any]) -> None:
         """Run a command as it was asked for before, answering the press that asks for it again."""
-        interaction.data = data  # type: ignore[assignment]
         await self._call(interaction)
 
 
@@ -144,10 +143,12 @@ class PoetBot(commands.Bot):
             kept = await self.services.store.notes.retry(about, interaction.user.id)
             if kept is None:
                 raise BotError("nothing_to_retry")
-            data = json.loads(kept)
+            # From here on it is what was asked for then, also for what is kept if it fails once more.
+            interaction.data = data = json.loads(kept)
+            interaction.extras[AGAIN] = True
             if "custom_id" not in data:
                 assert isinstance(self.tree, PoetTree)
-                await self.tree.again(interaction, data)
+                await self.tree.again(interaction)
                 return
             _, act, about = data["custom_id"].split(":", 2)
         handler = self._press_handlers.get(act)

@@ -31,7 +31,13 @@ EXPIRED = frozenset((10062, 10015, 50027))
 REFUSED = (discord.HTTPException, aiohttp.ClientError, OSError, TimeoutError)
 _ALREADY = 40060  # acknowledged already: another instance was quicker, or we were by the watch
 _WATCH_SECONDS = 1.2
+AGAIN = "again"  # among an interaction's extras: it was "Try again"
 _PUBLIC_COMMANDS = frozenset(("poem",))
+
+
+def pressed_message(interaction: discord.Interaction[Any]) -> discord.Message | None:
+    """The message whose button was pressed; None for "Try again", which is below an error."""
+    return None if AGAIN in interaction.extras else interaction.message
 
 
 def described(error: BaseException) -> str:
@@ -146,7 +152,11 @@ class Replies:
         view: discord.ui.View | None,
         files: Sequence[discord.File] | None = None,
     ) -> None:
-        """Change the message whose button was pressed."""
+        """Change the message whose button was pressed; after "Try again", show what it would have changed to."""
+        message = pressed_message(interaction)
+        if message is None:
+            await self.answer(interaction, content or "", view=view, files=files or ())
+            return
         values: dict[str, Any] = {"view": view}
         if content is not None:
             values["content"] = shortened(content, MAX_PAGE)
@@ -162,10 +172,9 @@ class Replies:
             except discord.HTTPException as error:
                 if error.code != _ALREADY:
                     raise
-        if interaction.message is not None:
-            # The watch has acknowledged with a thought of its own: the message is changed, the thought taken away.
-            await interaction.followup.edit_message(interaction.message.id, **values)
-            await interaction.delete_original_response()
+        # The watch has acknowledged with a thought of its own: the message is changed, the thought taken away.
+        await interaction.followup.edit_message(message.id, **values)
+        await interaction.delete_original_response()
 
     async def modal(self, interaction: discord.Interaction[Any], modal: discord.ui.Modal) -> None:
         """Show a form."""

@@ -23,6 +23,7 @@ from bot.errors import BotError
 from bot.pages import MAX_PAGE, form_label, info_page, poem_page
 from bot.poems import Composing, Wish
 from bot.reading import reading
+from bot.replies import pressed_message
 from bot.store.poems import StoredPoem
 from bot.themes import suggestions
 from bot.typed import shortened
@@ -135,8 +136,9 @@ class PoemCog(commands.Cog):
 
     async def _mend(self, interaction: discord.Interaction[Any], about: str) -> None:
         """The bot may have ended between sending a poem and noting its message: the first press tells which it is."""
-        if interaction.message is not None:
-            await self._poems.shown(int(about), interaction.message.id)
+        message = pressed_message(interaction)
+        if message is not None:
+            await self._poems.shown(int(about), message.id)
 
     async def _get(self, interaction: discord.Interaction[Any], about: str) -> tuple[Asker, StoredPoem]:
         asker = await self._bot.replies.asker(interaction)

@@ -563,6 +563,49 @@ async def test_unexpected_error_is_told_with_an_id_and_can_be_tried_again(
     assert "too long ago" in theirs.response.content
 
 
+async def test_button_can_be_tried_again_and_again_and_changes_no_other_message(
+    simcord_env: simcord.Env, place: Place, poet: FakePoet, rows: Rows
+) -> None:
+    message = await place.poem(theme="秋夜")
+    rows.run("UPDATE poems SET message_id = NULL")
+    poet.fail_on = "秋夜"
+    pressed = await place.bob.click(message, label="Another")
+    rows.run("UPDATE poems SET message_id = NULL")  # though this press has told which message shows the poem
+    for _ in range(2):
+        assert pressed.response is not None
+        pressed = await place.bob.click(pressed.response, label="Try again")
+    poet.fail_on = None
+    assert pressed.response is not None
+    pressed = await place.bob.click(pressed.response, label="Try again")
+    assert pressed.response is not None
+    assert "秋夜" in pressed.response.content
+    assert rows("SELECT message_id FROM poems ORDER BY id") == [(None,), (pressed.response.id,)]
+    simcord_env.errors.clear()
+
+
+async def test_vote_that_is_tried_again_is_told_and_shown_in_no_error(
+    simcord_env: simcord.Env, place: Place, services: Services, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await place.alice.user.send_dm("hello")
+    shown = (await place.alice.user.slash("poem")).response
+    assert shown is not None
+
+    async def broken(*_: object) -> None:
+        raise RuntimeError("the disk fell over")
+
+    monkeypatch.setattr(services.store.votes, "press_all", broken)
+    [up] = [button.custom_id for button in buttons(shown) if str(button.emoji) == "👍"]
+    failed = await place.alice.user.click(shown, custom_id=up)
+    monkeypatch.undo()
+    assert failed.response is not None
+    again = await place.alice.user.click(failed.response, label="Try again")
+    assert again.response is not None
+    assert again.response.content == "Kept: this poem has 1 👍 and 0 👎."
+    assert rows("SELECT value FROM votes") == [(1,)]
+    assert rows("SELECT message_id FROM poems") == [(shown.id,)]
+    simcord_env.errors.clear()
+
+
 async def test_failed_acknowledgement_gives_the_place_and_the_quota_back(
     simcord_env: simcord.Env, place: Place, poems: Poems, poet: FakePoet, rows: Rows
 ) -> None:
