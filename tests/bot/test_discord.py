@@ -5,6 +5,7 @@ import logging
 import re
 import threading
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -241,6 +242,29 @@ async def test_another_asks_the_same_and_vary_stays_near(place: Place, poet: Fak
     assert [(request.theme, request.form.name, request.seed) for request in requests] == [("秋夜", "wujue", None)] * 3
     assert [request.vary for request in requests] == [None, None, 7]
     assert rows("SELECT requester_id FROM poems") == [(place.alice.id,), (place.bob.id,), (place.bob.id,)]
+
+
+async def test_listed_words_stand_in_no_poem(
+    simcord_env: simcord.Env, place: Place, services: Services, poet: FakePoet, registry: FakeRegistry, rows: Rows
+) -> None:
+    message = await place.poem(theme="秋夜")
+    registry.add("fake-2", None)
+
+    async def refused(words: str, who: Any) -> int:
+        """How many poems were composed before none was shown."""
+        await services.store.servers.choose(place.guild.id, lambda chosen: replace(chosen, words=(words,)))
+        poet.batches.clear()
+        result = await who
+        assert "on the list here" in result.response.content
+        simcord_env.errors.clear()
+        return len(poet.batches)
+
+    assert await refused("可怜", place.bob.slash(place.channel, "poem")) == 3, "in a line"
+    assert await refused("露可半", place.bob.slash(place.channel, "poem", seed=5)) == 1, "by the heads, backwards"
+    assert await refused("初三", place.bob.slash(place.channel, "voice compare", theme="秋夜")) == 1
+    assert await refused("秋夜", place.bob.click(message, label="Another")) == 0, "asked for before it was listed"
+    assert rows("SELECT id FROM poems") == [(1,)]
+    assert rows("SELECT sum(used) FROM usage") == [(1,)], "given back"
 
 
 async def test_read_shows_pinyin_and_meanings_privately(place: Place) -> None:
