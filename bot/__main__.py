@@ -109,7 +109,7 @@ async def _discord(settings: Settings, token: str, services: Services) -> None:
     async with AsyncExitStack() as stack:
         bot = await stack.enter_async_context(PoetBot(services))
         if settings.health_port is not None:
-            await stack.enter_async_context(Health(settings.health_port, services.metrics, bot.is_ready))
+            await stack.enter_async_context(Health(settings.health_port, services.metrics, bot.is_answering))
         try:
             await bot.start(token)
         except discord.LoginFailure:

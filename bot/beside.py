@@ -4,7 +4,7 @@ Knows no Discord.
 """
 
 from bot.errors import BotError
-from bot.inference import Inference
+from bot.poems import Poems
 from bot.store.jobs import Job
 from bot.themes import themes
 from poetgen.errors import RequestError
@@ -14,14 +14,16 @@ _PAIRS = 3
 _STRIDE = 61  # through the table of themes, which is sorted by subject
 
 
-async def compose_beside(inference: Inference, job: Job) -> list[tuple[Composition, Composition]]:
+async def compose_beside(poems: Poems, job: Job) -> list[tuple[Composition, Composition]]:
     """Poems by the version before a job and by the one after it, on the same themes; those that fail are left out."""
     listed = themes()
     requests = [PoemRequest(theme=listed[(job.seed + _STRIDE * n) % len(listed)].hanzi) for n in range(_PAIRS)]
     pairs: list[tuple[Composition, Composition]] = []
     for request in requests:
         try:
-            pairs.append((await inference.submit(request, job.base), await inference.submit(request, job.version)))
+            old, new = [await poems.inference.submit(request, version) for version in (job.base, job.version)]
         except (BotError, RequestError):  # the queue is full, a version is gone, the bot stops: shown without them
             continue
+        if poems.may_show(old, job.guild_id) and poems.may_show(new, job.guild_id):
+            pairs.append((old, new))
     return pairs

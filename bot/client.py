@@ -16,7 +16,7 @@ from discord.ext import commands
 
 from bot.buttons import Press
 from bot.errors import BotError
-from bot.replies import Replies
+from bot.replies import AGAIN, Replies
 from bot.services import Services
 from bot.translator import CatalogueTranslator
 
@@ -39,9 +39,8 @@ class PoetTree(app_commands.CommandTree["PoetBot"]):
         """Tell the person."""
         await self.client.replies.fail(interaction, error)
 
-    async def again(self, interaction: discord.Interaction[Any], data: dict[str, Any]) -> None:
+    async def again(self, interaction: discord.Interaction[Any]) -> None:
         """Run a command as it was asked for before, answering the press that asks for it again."""
-        interaction.data = data  # type: ignore[assignment]
         await self._call(interaction)
 
 
@@ -70,6 +69,7 @@ class PoetBot(commands.Bot):
         )
         self.services = services
         self.replies = Replies(self, services)
+        self._connected = False
         self._press_handlers: dict[str, PressHandler] = {}
         self._background: set[asyncio.Task[None]] = set()
 
@@ -86,13 +86,29 @@ class PoetBot(commands.Bot):
         """Say that we are here; Discord may say so many times."""
         _log.info("ready in %d servers", len(self.guilds))
 
+    async def on_connect(self) -> None:
+        """A session has begun."""
+        self._connected = True
+
+    async def on_resumed(self) -> None:
+        """A session goes on."""
+        self._connected = True
+
+    async def on_disconnect(self) -> None:
+        """Discord's events do not reach us; discord.py tries to connect until they do."""
+        self._connected = False
+
+    def is_answering(self) -> bool:
+        """Whether commands are answered now; `is_ready` stays true when the connection is lost."""
+        return self.is_ready() and self._connected
+
     async def on_message(self, message: discord.Message) -> None:
         """Nothing: what people write is none of our business."""
 
     async def close(self) -> None:
         """Finish what is being composed and answered, then leave."""
-        await self.services.finetuning.close()
-        await self.services.poems.close()
+        # Together, so that nothing new is taken while a fine-tune ends or is shown.
+        await asyncio.gather(self.services.poems.close(), self.services.finetuning.close())
         await self.replies.finish(_REPLY_SECONDS)
         for task in self._background:
             task.cancel()
@@ -127,10 +143,12 @@ class PoetBot(commands.Bot):
             kept = await self.services.store.notes.retry(about, interaction.user.id)
             if kept is None:
                 raise BotError("nothing_to_retry")
-            data = json.loads(kept)
+            # From here on it is what was asked for then, also for what is kept if it fails once more.
+            interaction.data = data = json.loads(kept)
+            interaction.extras[AGAIN] = True
             if "custom_id" not in data:
                 assert isinstance(self.tree, PoetTree)
-                await self.tree.again(interaction, data)
+                await self.tree.again(interaction)
                 return
             _, act, about = data["custom_id"].split(":", 2)
         handler = self._press_handlers.get(act)

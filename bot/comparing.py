@@ -65,7 +65,7 @@ class Comparing:
     ) -> AsyncIterator[Awaitable[tuple[int, StoredPoem, StoredPoem]]]:
         """Two poems under way, in an order drawn by lot; awaited, the comparison's id and both. One of the quota."""
         theme = meant(clean(theme)) or self._chance.choice(themes()).hanzi
-        self._poems.words.refuse([theme], self._poems.store.servers.of(asker.guild_id).words)
+        self._poems.refuse_words(asker, [theme])
         request = self._poems.inference.poet.check(PoemRequest(theme=theme))
         order = list(versions)
         self._chance.shuffle(order)
@@ -80,9 +80,10 @@ class Comparing:
     async def _write(
         self, asker: Asker, request: PoemRequest, answers: Sequence[asyncio.Future[Composition]]
     ) -> tuple[int, StoredPoem, StoredPoem]:
-        first, second = [
-            await self._keep(asker, request, composition) for composition in await asyncio.gather(*answers)
-        ]
+        compositions = await asyncio.gather(*answers)
+        if not all(self._poems.may_show(composition, asker.guild_id) for composition in compositions):
+            raise BotError("word")
+        first, second = [await self._keep(asker, request, composition) for composition in compositions]
         store = self._poems.store
         return await store.comparisons.add(asker.user_id, asker.guild_id, first.id, second.id), first, second
 

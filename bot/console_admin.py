@@ -162,7 +162,7 @@ class AdminCommands:
         self._show(result_page(job))
         if job.version is not None:
             poems = self._services.poems
-            pairs = await compose_beside(poems.inference, job)
+            pairs = await compose_beside(poems, job)
             self._show(voices_page(pairs, poems.limits.script, job.language))
 
     def home(self, daily: Daily) -> tuple[str, bool] | None:

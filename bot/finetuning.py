@@ -16,13 +16,16 @@ from bot.asker import CONSOLE, Asker
 from bot.errors import BotError
 from bot.ratings import Ratings, ratings_of
 from bot.store import Store
-from bot.store.jobs import Job
+from bot.store.jobs import Job, JobState
 from bot.training import Outcome, Progress, TrainingProcess
 from bot.voices import Voices, voice_of
 
 _log = logging.getLogger(__name__)
 _FOLD_KEY = "fold_key"
-_VERDICTS: Mapping[str, str] = {"promoted": "promoted", "refused": "rejected", "failed": "failed"}
+_CLOSE_SECONDS = 7.0  # more than a process needs to be ended
+_VERDICTS: Mapping[str, JobState] = {
+    "promoted": "promoted", "refused": "rejected", "failed": "failed", "cancelled": "cancelled"
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,8 @@ class Finetuning:
         self.watcher: Watcher | None = None
         self.last_progress: dict[int, Progress] = {}
         self._worker: asyncio.Task[None] | None = None
-        self._running: tuple[int, asyncio.Task[Outcome]] | None = None
+        self._running: tuple[int, asyncio.Task[Outcome | None]] | None = None
+        self._cancelled = False  # by somebody, and not because the bot stops
         self._started = self._closing = self._more = False
 
     async def start(self) -> None:
@@ -91,11 +95,13 @@ class Finetuning:
         self._go_on()
 
     async def close(self) -> None:
-        """Stop the one that runs and put it back into the queue, for the next start."""
+        """Stop the one that runs and put it back into the queue; the end of one is shown only if it takes not long."""
         self._closing = True
         if self._running is not None:
             self._running[1].cancel()
         if self._worker is not None:
+            await asyncio.wait([self._worker], timeout=_CLOSE_SECONDS)
+            self._worker.cancel()
             await asyncio.gather(self._worker, return_exceptions=True)
             self._worker = None
 
@@ -131,16 +137,16 @@ class Finetuning:
         """
         ratings = await self.ratings(guild_id)
         self.refuse_too_few(ratings)
-        unfinished = await self._store.jobs.unfinished()
-        if any(job.guild_id == guild_id for job in unfinished):
-            raise BotError("finetune_under_way")
         job = await self._store.jobs.add(
             guild_id=guild_id, requester_id=asker.user_id, channel_id=asker.channel_id, language=asker.home_language,
             seed=secrets.randbelow(2**31), minutes=self.limits.minutes, num_poems=ratings.num_poems,
             num_voters=ratings.num_voters, num_votes=ratings.num_votes, base=await self._voices.current(guild_id),
         )  # fmt: skip
+        if job is None:
+            raise BotError("finetune_under_way")
+        before = sum(other.id < job.id for other in await self._store.jobs.unfinished())
         self._go_on()
-        return job, len(unfinished)
+        return job, before
 
     async def status(self, guild_id: int | None) -> tuple[Job, int] | None:
         """A voice's unfinished job and how many are before it."""
@@ -154,13 +160,17 @@ class Finetuning:
             BotError: It has none.
         """
         found = await self.status(guild_id)
-        if found is None or not await self._store.jobs.move(found[0].id, "cancelled"):
+        if found is None:
             raise BotError("no_finetune")
         job = found[0]
-        if self._running is not None and self._running[0] == job.id:
+        if await self._store.jobs.drop(job.id):
+            await self._tell(job.id, Outcome("cancelled"))
+        elif self._running is not None and self._running[0] == job.id:
+            # It is noted once the process has ended, for it may have promoted its version by now.
+            self._cancelled = True
             self._running[1].cancel()
         else:
-            await self._tell(job.id, Outcome("cancelled"))
+            raise BotError("no_finetune")
         return job
 
     def _go_on(self) -> None:
@@ -177,11 +187,42 @@ class Finetuning:
                     await self._run(waiting[0])
                 except Exception:
                     _log.exception("fine-tune %d failed", waiting[0].id)
-                    await self._store.jobs.move(waiting[0].id, "failed", outcome={"reasons": ["crashed"]})
+                    try:
+                        await self._end(waiting[0], Outcome("failed", reasons=("crashed",)))
+                    except Exception:  # then the queue goes on when somebody begins the next one
+                        _log.exception("the end of fine-tune %d could not be noted", waiting[0].id)
+                        return
 
     async def _run(self, job: Job) -> None:
-        if not await self._store.jobs.move(job.id, "running"):
+        known = {version.name for version in await self._voices.heard(job.guild_id)}
+        task = asyncio.create_task(self._train(job), name=f"finetune-{job.id}")
+        self._running, self._cancelled = (job.id, task), False
+        try:
+            if self._closing:
+                task.cancel()
+            await asyncio.wait([task])
+        finally:
+            self._running = None
+            self.last_progress.pop(job.id, None)
+        outcome = Outcome("cancelled") if task.cancelled() else task.result()
+        if outcome is None:
             return
+        if outcome.verdict != "promoted" and (heard := await self._voices.current(job.guild_id)) not in known:
+            outcome = Outcome("promoted", heard)  # it had promoted its version before it was stopped, or failed
+        elif task.cancelled() and self._closing and not self._cancelled:
+            await self._store.jobs.requeue(job.id)
+            return
+        await self._end(job, outcome)
+
+    async def _end(self, job: Job, outcome: Outcome) -> None:
+        told = {key: value for key, value in asdict(outcome).items() if key != "plot"}
+        await self._store.jobs.move(job.id, _VERDICTS[outcome.verdict], version=outcome.version, outcome=told)
+        await self._tell(job.id, outcome)
+
+    async def _train(self, job: Job) -> Outcome | None:
+        """What became of a job; None if it was cancelled before it began."""
+        if not await self._store.jobs.move(job.id, "running"):
+            return None
         # The votes of now, not of when it was queued: who asked to be forgotten meanwhile is not in them.
         ratings = await self.ratings(job.guild_id)
         with tempfile.TemporaryDirectory(prefix="yin-finetune-") as folder:
@@ -195,25 +236,7 @@ class Finetuning:
                 self.limits.memory_mb,
                 lambda heard: self._heard(job, heard),
             )
-            task = asyncio.create_task(process.run(), name=f"finetune-{job.id}")
-            self._running = (job.id, task)
-            try:
-                if self._closing:
-                    task.cancel()
-                await asyncio.wait([task])
-            finally:
-                self._running = None
-                self.last_progress.pop(job.id, None)
-        if task.cancelled():
-            if self._closing:
-                await self._store.jobs.requeue(job.id)
-                return
-            outcome = Outcome("cancelled")
-        else:
-            outcome = task.result()
-            told = {key: value for key, value in asdict(outcome).items() if key != "plot"}
-            await self._store.jobs.move(job.id, _VERDICTS[outcome.verdict], version=outcome.version, outcome=told)  # type: ignore[arg-type]
-        await self._tell(job.id, outcome)
+            return await process.run()
 
     async def _heard(self, job: Job, progress: Progress) -> None:
         self.last_progress[job.id] = progress

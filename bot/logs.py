@@ -1,9 +1,10 @@
-"""How the log is written: as text for a terminal or as JSON, and never with the token in it.
+"""How the log is written: as text for a terminal or as JSON, and never with the token or an interaction's in it.
 
 Knows no handler but standard error. At INFO nothing names a person.
 """
 
 import logging
+import re
 
 from pythonjsonlogger.json import JsonFormatter
 
@@ -11,10 +12,12 @@ from bot.settings import Settings
 
 # Libraries that tell at INFO what nobody asked for.
 _QUIET = ("alembic", "aiosqlite", "sqlalchemy", "PIL", "aiohttp.access")
+# Whoever has an interaction's token may answer it for fifteen minutes; discord.py logs the address on a rate limit.
+_INTERACTION = re.compile(r"(/(?:webhooks|interactions)/\d+/)[\w.-]+")
 
 
 class _Redacted(logging.Formatter):
-    """Formats a record with the token left out, wherever it came from."""
+    """Formats a record with tokens left out, wherever they came from."""
 
     def __init__(self, inner: logging.Formatter, token: str | None) -> None:
         super().__init__()
@@ -22,7 +25,7 @@ class _Redacted(logging.Formatter):
         self._token = token
 
     def format(self, record: logging.LogRecord) -> str:
-        line = self._inner.format(record)
+        line = _INTERACTION.sub(r"\1[token]", self._inner.format(record))
         return line.replace(self._token, "[token]") if self._token else line
 
 

@@ -5,7 +5,7 @@ Knows no Discord and no terminal; both call this. `begin` is quick and refuses a
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -26,7 +26,7 @@ from poetgen.poem import DEFAULT_FORM, Composition, PoemRequest, Script, form_na
 
 # Of the poems served, this share is drawn without the discriminator's choice, so that a fine-tune sees such too.
 UNRANKED_SHARE = 0.1
-_TRIES = 3  # how often to compose anew when the heads spell a word of the list
+_TRIES = 3  # how often to compose while a poem spells a word of the list
 REPORTS_TO_HIDE = 3
 
 
@@ -88,14 +88,13 @@ class Composing:
 
     async def poem(self) -> StoredPoem:
         """Wait for the poem, and keep it before anybody sees it."""
-        composition = await self._answer
-        more = self._poems.store.servers.of(self._setting.guild_id).words
-        for _ in range(_TRIES):
-            if not self._poems.words.found_in("".join(line[0] for line in composition.poem.lines), more):
+        answer = self._answer
+        for left in reversed(range(1 if self._request.seed is not None else _TRIES)):
+            composition = await answer
+            if self._poems.may_show(composition, self._setting.guild_id):
                 return await self._poems.store.poems.add(self._setting, self._request, composition)
-            if self._request.seed is not None:
-                break
-            composition = await self._poems.inference.submit(self._request, self._version)
+            if left:
+                answer = self._poems.inference.submit(self._request, self._version)
         raise BotError("word")
 
     async def __aenter__(self) -> Self:
@@ -144,6 +143,18 @@ class Poems:
         """The characters of poems where somebody asks."""
         return self.store.servers.of(asker.guild_id).script or self.limits.script
 
+    def refuse_words(self, asker: Asker, typed: Iterable[str]) -> None:
+        """Refuse what spells a word on the list where somebody asks.
+
+        Raises:
+            BotError: It does.
+        """
+        self.words.refuse(typed, self.store.servers.of(asker.guild_id).words)
+
+    def may_show(self, composition: Composition, guild_id: int | None) -> bool:
+        """Whether a poem spells no word on a server's list."""
+        return not self.words.found_in_lines(composition.poem.lines, self.store.servers.of(guild_id).words)
+
     async def begin(self, asker: Asker, wish: Wish) -> Composing:
         """Check a request and queue it.
 
@@ -152,7 +163,7 @@ class Poems:
             BotError: This person may not now, or not here; the queue is full; the bot is stopping.
         """
         typed = [clean(piece) for piece in (wish.theme, wish.acrostic, wish.first_line, wish.rhyme)]
-        self.words.refuse(typed, self.store.servers.of(asker.guild_id).words)
+        self.refuse_words(asker, typed)
         request = PoemRequest(form_named(wish.form), meant(typed[0]), typed[1], typed[2], typed[3], wish.seed)
         request = self.inference.poet.check(request)
         version = None if wish.seed is None else await self.store.poems.version_of(request, asker.guild_id)
@@ -165,6 +176,8 @@ class Poems:
             BotError: As `begin` does, or the poem is gone.
         """
         poem = await self.get(asker, poem_id)
+        # A word may have come onto the list since.
+        self.refuse_words(asker, (poem.theme, poem.acrostic, poem.first_line))
         if how == "another":
             return await self._compose(asker, poem.request, poem.script, None)
         # To another version the seed is another poem.
@@ -251,7 +264,9 @@ class Poems:
         poem = await self.store.poems.get(poem_id)
         if poem is None or poem.hidden:
             raise BotError("poem_gone")
-        if poem.guild_id is not None and poem.guild_id != asker.guild_id:
+        # A poem without a server is for the channel that it was asked for in, which may be two people's own.
+        elsewhere = poem.channel_id != asker.channel_id if poem.guild_id is None else poem.guild_id != asker.guild_id
+        if elsewhere:
             raise BotError("poem_gone")
         return poem
 

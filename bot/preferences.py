@@ -64,11 +64,14 @@ class Preferences:
 
     async def channel(self, asker: Asker, channel_id: int, allowed: bool) -> None:
         """Whether poems may be asked for in a channel. With no channel allowed, they may be in all."""
-        channels = [known for known in self._choices(asker).channels if known != channel_id]
-        channels += [channel_id] if allowed else []
-        if len(channels) > MAX_CHANNELS:
-            raise BotError("too_many_channels", most=MAX_CHANNELS)
-        await self._choose(asker, channels=tuple(channels))
+
+        def change(chosen: Choices) -> Choices:
+            channels = [known for known in chosen.channels if known != channel_id] + [channel_id] * allowed
+            if len(channels) > MAX_CHANNELS:
+                raise BotError("too_many_channels", most=MAX_CHANNELS)
+            return replace(chosen, channels=tuple(channels))
+
+        await self._store.servers.choose(asker.must_manage(), change)
 
     async def all_channels(self, asker: Asker) -> None:
         """Poems may be asked for everywhere."""
@@ -91,16 +94,19 @@ class Preferences:
         word = clean(word)
         if not folded(word) or len(word) > MAX_WORD_LENGTH:
             raise BotError("word_length", most=MAX_WORD_LENGTH)
-        words = [known for known in self._choices(asker).words if folded(known) != folded(word)]
-        words += [word] if listed else []
-        if len(words) > MAX_WORDS:
-            raise BotError("too_many_words", most=MAX_WORDS)
-        await self._choose(asker, words=tuple(words))
+
+        def change(chosen: Choices) -> Choices:
+            words = [known for known in chosen.words if folded(known) != folded(word)] + [word] * listed
+            if len(words) > MAX_WORDS:
+                raise BotError("too_many_words", most=MAX_WORDS)
+            return replace(chosen, words=tuple(words))
+
+        await self._store.servers.choose(asker.must_manage(), change)
 
     def page(self, asker: Asker) -> str:
         """What the server chose, and what holds where it did not."""
         asker.must_manage()
-        chosen, language = self._choices(asker), asker.language
+        chosen, language = self._store.servers.of(asker.server), asker.language
         unchosen = text("settings.default", language)
         quota = self._limits.quota if chosen.quota is None else chosen.quota
         cooldown = self._limits.cooldown if chosen.cooldown is None else chosen.cooldown
@@ -119,9 +125,5 @@ class Preferences:
         ]  # fmt: skip
         return shortened("\n".join(rows), MAX_PAGE)
 
-    def _choices(self, asker: Asker) -> Choices:
-        return self._store.servers.of(asker.server)
-
     async def _choose(self, asker: Asker, **values: object) -> None:
-        server = asker.must_manage()
-        await self._store.servers.choose(server, replace(self._store.servers.of(server), **values))  # type: ignore[arg-type]
+        await self._store.servers.choose(asker.must_manage(), lambda chosen: replace(chosen, **values))  # type: ignore[arg-type]

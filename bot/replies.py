@@ -31,7 +31,13 @@ EXPIRED = frozenset((10062, 10015, 50027))
 REFUSED = (discord.HTTPException, aiohttp.ClientError, OSError, TimeoutError)
 _ALREADY = 40060  # acknowledged already: another instance was quicker, or we were by the watch
 _WATCH_SECONDS = 1.2
+AGAIN = "again"  # among an interaction's extras: it was "Try again"
 _PUBLIC_COMMANDS = frozenset(("poem",))
+
+
+def pressed_message(interaction: discord.Interaction[Any]) -> discord.Message | None:
+    """The message whose button was pressed; None for "Try again", which is below an error."""
+    return None if AGAIN in interaction.extras else interaction.message
 
 
 def described(error: BaseException) -> str:
@@ -69,7 +75,7 @@ class Replies:
             guild_id=guild_id,
             channel_id=interaction.channel_id,
             parent_id=getattr(interaction.channel, "parent_id", None),
-            category_id=getattr(interaction.channel, "category_id", None),
+            category_id=_category_of(interaction.channel),
             language=language,
             home_language=self._services.preferences.home_language(guild_id, fallback),
             admin=in_server and (permissions.manage_guild or permissions.administrator),
@@ -146,7 +152,11 @@ class Replies:
         view: discord.ui.View | None,
         files: Sequence[discord.File] | None = None,
     ) -> None:
-        """Change the message whose button was pressed."""
+        """Change the message whose button was pressed; after "Try again", show what it would have changed to."""
+        message = pressed_message(interaction)
+        if message is None:
+            await self.answer(interaction, content or "", view=view, files=files or ())
+            return
         values: dict[str, Any] = {"view": view}
         if content is not None:
             values["content"] = shortened(content, MAX_PAGE)
@@ -162,10 +172,9 @@ class Replies:
             except discord.HTTPException as error:
                 if error.code != _ALREADY:
                     raise
-        if interaction.message is not None:
-            # The watch has acknowledged with a thought of its own: the message is changed, the thought taken away.
-            await interaction.followup.edit_message(interaction.message.id, **values)
-            await interaction.delete_original_response()
+        # The watch has acknowledged with a thought of its own: the message is changed, the thought taken away.
+        await interaction.followup.edit_message(message.id, **values)
+        await interaction.delete_original_response()
 
     async def modal(self, interaction: discord.Interaction[Any], modal: discord.ui.Modal) -> None:
         """Show a form."""
@@ -196,11 +205,15 @@ class Replies:
 
     async def _keep(self, interaction: discord.Interaction[Any], error_id: str) -> bool:
         """Keep what was asked for, so that the button works after a restart too."""
-        if interaction.type is discord.InteractionType.modal_submit:
+        data: dict[str, Any] = {**(interaction.data or {})}
+        # What members wrote is never stored, and a menu's data hold the message that it was opened on.
+        of_menu = "custom_id" not in data and data.get("type") != discord.AppCommandType.chat_input.value
+        if interaction.type is discord.InteractionType.modal_submit or of_menu:
             return False
+        if "resolved" in data:
+            data["resolved"] = {"channels": data["resolved"].get("channels", {})}
         try:
-            data = json.dumps(interaction.data, default=str)
-            await self._services.store.notes.keep_retry(error_id, interaction.user.id, data)
+            await self._services.store.notes.keep_retry(error_id, interaction.user.id, json.dumps(data, default=str))
         except Exception:
             _log.exception("what was asked for could not be kept")
             return False
@@ -217,6 +230,12 @@ class Replies:
         answering = {task for task in self._answering if task is not current}
         if answering:
             await asyncio.wait(answering, timeout=seconds)
+
+
+def _category_of(channel: object) -> int | None:
+    """The category of a channel, if it is known: where the bot is no member, it does not know a thread's channel."""
+    known = channel.parent if isinstance(channel, discord.Thread) else channel
+    return getattr(known, "category_id", None)
 
 
 def _is_public(interaction: discord.Interaction[Any]) -> bool:

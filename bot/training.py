@@ -37,7 +37,7 @@ class Outcome:
     """How a fine-tune ended.
 
     Attributes:
-        verdict: promoted, refused or failed.
+        verdict: promoted, refused or failed; cancelled, where it was stopped.
         version: The new version, if there is one.
         reasons: The gate's, or why it failed.
         before: Figures of the base by name.

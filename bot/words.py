@@ -6,7 +6,7 @@ Knows no poet: what a person typed and the heads of lines are strings to it.
 import functools
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bot.errors import BotError, StartError
@@ -49,6 +49,11 @@ class WordList:
         forwards = folded(spelt)
         backwards = forwards[::-1]
         return any(word in forwards or word in backwards for word in self._words | _folded_words(tuple(more)))
+
+    def found_in_lines(self, lines: Sequence[str], more: Iterable[str] = ()) -> bool:
+        """Whether a poem spells one of the words: in a line, or with the heads of its lines."""
+        words = tuple(more)
+        return any(self.found_in(piece, words) for piece in (*lines, "".join(line[:1] for line in lines)))
 
     def refuse(self, typed: Iterable[str], more: Iterable[str] = ()) -> None:
         """Refuse what spells a word of the list, without repeating it.

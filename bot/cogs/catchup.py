@@ -7,6 +7,7 @@ no model. Everything is bounded and polite: the latest poems of thirty days, a f
 import asyncio
 import logging
 from collections import defaultdict
+from datetime import UTC, datetime
 
 import discord
 from discord.ext import commands
@@ -93,7 +94,7 @@ class CatchUpCog(commands.Cog):
                     self._live = None
 
     async def _catch_up(self) -> None:
-        await self._store.servers.present({guild.id for guild in self._bot.guilds})
+        await self._look_where_we_are()
         since = now_ms() - _DAYS_MS
         for poem in await self._store.poems.unnoted(since, _MAX_UNNOTED):
             await self._note(poem)
@@ -107,6 +108,9 @@ class CatchUpCog(commands.Cog):
             await asyncio.sleep(self.pause_seconds)
         if changed:
             _log.info("votes changed while I was away: %d", changed)
+
+    async def _look_where_we_are(self) -> None:
+        await self._store.servers.present({guild.id for guild in self._bot.guilds})
 
     async def _note(self, poem: StoredPoem) -> None:
         try:
@@ -134,9 +138,11 @@ class CatchUpCog(commands.Cog):
             value = vote_of(str(reaction.emoji))
             if value is None or reaction.count == int(reaction.me):
                 continue
-            async for user in reaction.users(limit=_MAX_USERS):
-                if not user.bot:
-                    found[user.id].add(value)
+            kinds = [discord.ReactionType.normal] + [discord.ReactionType.burst] * (reaction.burst_count > 0)
+            for kind in kinds:
+                async for user in reaction.users(limit=_MAX_USERS, type=kind):
+                    if not user.bot:
+                        found[user.id].add(value)
             if reaction.count > _MAX_USERS:
                 return 0  # more than are read: what is stored is the better account
         # Whoever asked to be forgotten has left reactions behind, which are no votes any more.
@@ -147,15 +153,27 @@ class CatchUpCog(commands.Cog):
 
     async def _erase_now_and_then(self) -> None:
         while True:
-            await self.erase(now_ms() - _DAYS_MS)
+            try:
+                # First, for a server may have invited the bot again while it was away.
+                await self._look_where_we_are()
+                await self.erase(now_ms() - _DAYS_MS)
+            except Exception:
+                _log.exception("what is kept for a while only could not be erased")
             await asyncio.sleep(_ERASE_EVERY_SECONDS)
 
     async def erase(self, before_ms: int) -> None:
-        """Erase what is kept for a while only, and from before a time: left servers, failed requests, hashes."""
-        erased = await self._store.servers.erase_left(before_ms)
-        for guild_id in erased:
-            await self._bot.services.voices.erase(guild_id)
+        """Erase what is kept for a while only, and from before a time: left servers, failed requests, hashes, days."""
+        erased = 0
+        for guild_id in await self._store.servers.left_before(before_ms):
+            try:
+                # The rows last: by them the server is found again if its files cannot be deleted now.
+                await self._bot.services.voices.erase(guild_id)
+                await self._store.servers.erase(guild_id)
+                erased += 1
+            except Exception:
+                _log.exception("server %d could not be erased", guild_id)
         if erased:
-            _log.info("erased what was kept of servers that were left: %d", len(erased))
+            _log.info("erased what was kept of servers that were left: %d", erased)
         await self._store.notes.forget_retries(before_ms)
         await self._store.people.forget_hashes(before_ms)
+        await self._store.dailies.forget_days(datetime.fromtimestamp(before_ms / 1000, UTC).date().isoformat())

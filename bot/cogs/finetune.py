@@ -21,7 +21,7 @@ from bot.catalogue import text
 from bot.client import PoetBot
 from bot.errors import BotError
 from bot.job_pages import confirm_page, history_page, progress_page, result_page, voices_page
-from bot.replies import described
+from bot.replies import REFUSED, described
 from bot.store.jobs import UNFINISHED, Job
 from bot.training import Outcome, Progress
 
@@ -176,7 +176,7 @@ class FinetuneCog(commands.GroupCog, name="finetune", description=text("command.
                 await self._post(job, page)
             else:
                 await shown.message.edit(content=page)
-        except discord.HTTPException as error:
+        except REFUSED as error:
             _log.warning("a fine-tune's progress could not be shown (%s)", described(error))
 
     def _remembered(self, job: Job) -> _Shown | None:
@@ -200,13 +200,13 @@ class FinetuneCog(commands.GroupCog, name="finetune", description=text("command.
             if pages or files:
                 channel = self._bot.get_partial_messageable(job.channel_id)
                 await channel.send(pages[0] if pages else None, files=files)
-        except discord.HTTPException as error:
+        except REFUSED as error:
             _log.warning("a fine-tune's end could not be shown (%s)", described(error))
 
     async def _beside(self, job: Job) -> str:
         poems = self._bot.services.poems
         script = self._store.servers.of(job.guild_id).script or poems.limits.script
-        return voices_page(await compose_beside(poems.inference, job), script, job.language)
+        return voices_page(await compose_beside(poems, job), script, job.language)
 
 
 def _plot(content: bytes, job: Job) -> discord.File:

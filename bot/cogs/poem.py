@@ -6,8 +6,9 @@ Knows no model and no database.
 import asyncio
 import io
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import discord
 from discord import app_commands
@@ -22,6 +23,7 @@ from bot.errors import BotError
 from bot.pages import MAX_PAGE, form_label, info_page, poem_page
 from bot.poems import Composing, Wish
 from bot.reading import reading
+from bot.replies import pressed_message
 from bot.store.poems import StoredPoem
 from bot.themes import suggestions
 from bot.typed import shortened
@@ -31,6 +33,7 @@ from poetgen.script import show
 _FORMS = [app_commands.Choice(name=form_label(name, "simplified"), value=name) for name in FORMS]
 _SEAL = "吟"
 _MAX_CHOICE = 100
+_T = TypeVar("_T")
 
 
 class PoemCog(commands.Cog):
@@ -46,6 +49,8 @@ class PoemCog(commands.Cog):
         self._poems = bot.services.poems
         self._cards = bot.services.cards
         self._invite_votes = invite_votes
+        # One thread, in which the dictionary is read once; the threads that all share stay free for every command.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-and-card")
         bot.on_press("another", self._again("another"))
         bot.on_press("vary", self._again("vary"))
         bot.on_press("read", self._read)
@@ -53,6 +58,13 @@ class PoemCog(commands.Cog):
         bot.on_press("card", self._card)
         bot.on_press("card-dark", partial(self._redraw, shade="dark"))
         bot.on_press("card-light", partial(self._redraw, shade="light"))
+
+    async def cog_unload(self) -> None:
+        """Begin no page and no card any more."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _aside(self, work: Callable[..., _T], *values: object) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *values)
 
     @app_commands.command(description=text("command.poem.description"))
     @app_commands.describe(
@@ -124,8 +136,9 @@ class PoemCog(commands.Cog):
 
     async def _mend(self, interaction: discord.Interaction[Any], about: str) -> None:
         """The bot may have ended between sending a poem and noting its message: the first press tells which it is."""
-        if interaction.message is not None:
-            await self._poems.shown(int(about), interaction.message.id)
+        message = pressed_message(interaction)
+        if message is not None:
+            await self._poems.shown(int(about), message.id)
 
     async def _get(self, interaction: discord.Interaction[Any], about: str) -> tuple[Asker, StoredPoem]:
         asker = await self._bot.replies.asker(interaction)
@@ -134,7 +147,7 @@ class PoemCog(commands.Cog):
     async def _read(self, interaction: discord.Interaction[Any], about: str) -> None:
         asker, poem = await self._get(interaction, about)
         await self._bot.replies.think(interaction, ephemeral=True)
-        page = await asyncio.to_thread(reading, poem.lines, poem.script, MAX_PAGE - 100)
+        page = await self._aside(reading, poem.lines, poem.script, MAX_PAGE - 100)
         await self._bot.replies.answer(interaction, f"{page}\n{text('read.source', asker.language)}")
 
     async def _info(self, interaction: discord.Interaction[Any], about: str) -> None:
@@ -159,7 +172,7 @@ class PoemCog(commands.Cog):
     ) -> tuple[discord.File, discord.ui.View]:
         guild = interaction.guild_id and self._bot.get_guild(interaction.guild_id)
         seal = guild.name if guild else _SEAL
-        drawn = await asyncio.to_thread(self._cards.draw, poem.poem, poem.script, shade, seal)
+        drawn = await self._aside(self._cards.draw, poem.poem, poem.script, shade, seal)
         if drawn is None:
             raise BotError("no_glyph")
         if len(drawn) > interaction.filesize_limit:

@@ -13,10 +13,11 @@ import discord
 from discord.ext import commands
 
 from bot.buttons import DOWN_ACT, UP_ACT, poem_buttons
+from bot.catalogue import language_of, text
 from bot.client import PoetBot
 from bot.pages import poem_page
 from bot.rating import VOTES, vote_of
-from bot.replies import REFUSED, described
+from bot.replies import REFUSED, described, pressed_message
 from bot.store.poems import StoredPoem
 
 _log = logging.getLogger(__name__)
@@ -81,8 +82,13 @@ class RatingsCog(commands.Cog):
 
     async def _pressed(self, interaction: discord.Interaction[Any], about: str, *, value: int) -> None:
         poem, up, down = await self._rating.press(int(about), interaction.user.id, value)
-        if poem.message_id is None and interaction.message is not None:
-            await self._poems.shown(poem.id, interaction.message.id)
+        message = pressed_message(interaction)
+        if message is None:
+            said = text("console.rated", language_of(str(interaction.locale)), up=up, down=down)
+            await self._bot.replies.answer(interaction, said)
+            return
+        if poem.message_id is None:
+            await self._poems.shown(poem.id, message.id)
         view = poem_buttons(poem.with_vote_buttons(), self._bot.services.cards.available, up, down)
         try:
             await self._bot.replies.update(interaction, view=view)

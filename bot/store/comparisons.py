@@ -43,7 +43,7 @@ class Comparisons:
             "first_id": first_id,
             "second_id": second_id,
         }
-        return await self._database.insert(sa.insert(comparisons).values(row).returning(comparisons.c.id))
+        return await self._database.insert(comparisons, row)
 
     async def get(self, comparison_id: int) -> Comparison | None:
         """A comparison, if it is still kept."""

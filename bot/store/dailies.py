@@ -70,6 +70,10 @@ class Dailies:
             sa.insert(daily_poems).values(guild_id=guild_id, day=day, poem_id=poem_id, posted=False),
         )
 
+    async def forget_days(self, before: str) -> None:
+        """Delete the notes of the days before one; of a server's days only the last is ever asked for."""
+        await self._database.execute(sa.delete(daily_poems).where(daily_poems.c.day < before))
+
     async def posted(self, guild_id: int, day: str) -> None:
         """The poem of a server's day is in its channel."""
         where = (daily_poems.c.guild_id == guild_id, daily_poems.c.day == day)

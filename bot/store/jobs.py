@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.store.database import Database, now_ms
 from bot.store.tables import jobs
@@ -63,12 +64,22 @@ class Jobs:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, **values: object) -> Job:
-        """A new job, queued."""
+    async def add(self, **values: object) -> Job | None:
+        """A new job, queued; None if its voice has one that is not finished.
+
+        Jobs count up from one: people are shown the numbers, and no button names them.
+        """
         row = values | {"state": "queued", "created_at": now_ms()}
-        job = await self.get(await self._database.insert(sa.insert(jobs).values(row).returning(jobs.c.id)))
-        assert job is not None
-        return job
+        same_voice = jobs.c.guild_id.is_not_distinct_from(row["guild_id"])
+
+        async def work(connection: AsyncConnection) -> int | None:
+            other = sa.select(jobs.c.id).where(same_voice, jobs.c.state.in_(UNFINISHED))
+            if (await connection.execute(other)).first() is not None:
+                return None
+            return int((await connection.execute(sa.insert(jobs).values(row).returning(jobs.c.id))).scalar_one())
+
+        job_id = await self._database.write(work)
+        return None if job_id is None else await self.get(job_id)
 
     async def get(self, job_id: int) -> Job | None:
         """A job."""
@@ -85,6 +96,13 @@ class Jobs:
         where = (jobs.c.id == job_id, jobs.c.state.in_(_BEFORE[state]))
         statement = sa.update(jobs).where(*where).values(state=state, heartbeat_at=now_ms(), **values)
         return await self._database.execute(statement) > 0
+
+    async def drop(self, job_id: int) -> bool:
+        """Cancel a job that still waits; returns whether it did."""
+        now = now_ms()
+        where = (jobs.c.id == job_id, jobs.c.state == "queued")
+        values = {"state": "cancelled", "heartbeat_at": now, "finished_at": now}
+        return await self._database.execute(sa.update(jobs).where(*where).values(values)) > 0
 
     async def requeue(self, job_id: int) -> None:
         """Put a job back where it waited, because the bot stops."""

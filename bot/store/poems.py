@@ -140,7 +140,7 @@ class PoemShelf:
             "language": setting.language,
             "vote_buttons": setting.vote_buttons,
         }
-        poem_id = await self._database.insert(sa.insert(poems).values(row).returning(poems.c.id))
+        poem_id = await self._database.insert(poems, row)
         return StoredPoem(id=poem_id, message_id=None, hidden=False, **row)  # type: ignore[arg-type]
 
     async def get(self, poem_id: int) -> StoredPoem | None:

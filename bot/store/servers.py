@@ -3,11 +3,13 @@
 Knows no Discord.
 """
 
-from collections.abc import Set
+import asyncio
+from collections.abc import Callable, Set
 from dataclasses import dataclass, fields
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.asker import CONSOLE
 from bot.store.database import Database, now_ms
@@ -41,6 +43,7 @@ class Servers:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._known: dict[int, Choices] = {}
+        self._choosing = asyncio.Lock()
 
     async def load(self) -> None:
         """Read all servers' choices; before this, every server has chosen nothing."""
@@ -50,13 +53,15 @@ class Servers:
         """A server's choices; those of nobody in a direct message."""
         return Choices() if guild_id is None else self._known.get(guild_id, Choices())
 
-    async def choose(self, guild_id: int, choices: Choices) -> None:
-        """Keep a server's choices in place of the earlier ones."""
-        row: dict[str, Any] = {field.name: getattr(choices, field.name) for field in fields(Choices)}
-        row["channels"] = "\n".join(map(str, choices.channels))
-        row["words"] = "\n".join(choices.words)
-        await self._put(guild_id, row)
-        self._known[guild_id] = choices
+    async def choose(self, guild_id: int, change: Callable[[Choices], Choices]) -> None:
+        """Change a server's choices; of two people at once, the later one changes what the first one chose."""
+        async with self._choosing:
+            choices = change(self.of(guild_id))
+            row: dict[str, Any] = {field.name: getattr(choices, field.name) for field in fields(Choices)}
+            row["channels"] = "\n".join(map(str, choices.channels))
+            row["words"] = "\n".join(choices.words)
+            await self._put(guild_id, row)
+            self._known[guild_id] = choices
 
     async def left(self, guild_id: int) -> None:
         """The bot was removed from a server; what is kept of it will be erased unless it comes back."""
@@ -80,22 +85,24 @@ class Servers:
             if guild_id not in here and left_at is None:
                 await self.left(guild_id)
 
-    async def erase_left(self, before_ms: int) -> list[int]:
-        """Erase what is kept of the servers that were left before a time; returns their ids."""
+    async def left_before(self, before_ms: int) -> list[int]:
+        """The servers that were left before a time."""
         query = sa.select(servers.c.guild_id).where(servers.c.left_at < before_ms)
-        erased = [int(row.guild_id) for row in await self._database.all(query)]
-        for guild_id in erased:
-            tables = (poems, dailies, daily_poems, usage, jobs, comparisons, servers)
-            await self._database.execute(*(sa.delete(table).where(table.c.guild_id == guild_id) for table in tables))
-            self._known.pop(guild_id, None)
-        return erased
+        return [int(row.guild_id) for row in await self._database.all(query)]
+
+    async def erase(self, guild_id: int) -> None:
+        """Erase what is kept of a server."""
+        tables = (poems, dailies, daily_poems, usage, jobs, comparisons, servers)
+        await self._database.execute(*(sa.delete(table).where(table.c.guild_id == guild_id) for table in tables))
+        self._known.pop(guild_id, None)
 
     async def _put(self, guild_id: int, values: dict[str, Any]) -> None:
-        row = await self._database.first(sa.select(servers.c.guild_id).where(servers.c.guild_id == guild_id))
-        if row is None:
-            await self._database.execute(sa.insert(servers).values(_UNCHOSEN | values | {"guild_id": guild_id}))
-        else:
-            await self._database.execute(sa.update(servers).where(servers.c.guild_id == guild_id).values(values))
+        async def work(connection: AsyncConnection) -> None:
+            changed = sa.update(servers).where(servers.c.guild_id == guild_id).values(values)
+            if (await connection.execute(changed)).rowcount == 0:
+                await connection.execute(sa.insert(servers).values(_UNCHOSEN | values | {"guild_id": guild_id}))
+
+        await self._database.write(work)
 
 
 def _choices(row: sa.Row[*tuple[Any, ...]]) -> Choices:

@@ -52,6 +52,7 @@ poems = sa.Table(
     sa.Column("vote_buttons", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("hidden", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Index("ix_poems_guild_id", "guild_id", "created_at"),
+    sa.Index("ix_poems_channel_id", "channel_id"),
     sa.Index("ix_poems_requester_id", "requester_id"),
     sa.Index("ix_poems_seed", "seed"),
 )
@@ -121,6 +122,7 @@ daily_poems = sa.Table(
     sa.Column("day", sa.Text, primary_key=True),  # such as 2026-03-29, in the server's time zone
     sa.Column("poem_id", sa.BigInteger, sa.ForeignKey("poems.id", ondelete="SET NULL")),
     sa.Column("posted", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Index("ix_daily_poems_poem_id", "poem_id"),  # without it a deleted poem is looked for in all rows
 )
 
 usage = sa.Table(
@@ -170,6 +172,8 @@ comparisons = sa.Table(
     sa.Column("first_id", sa.BigInteger, sa.ForeignKey("poems.id", ondelete="CASCADE"), nullable=False),
     sa.Column("second_id", sa.BigInteger, sa.ForeignKey("poems.id", ondelete="CASCADE"), nullable=False),
     sa.Column("picked", sa.SmallInteger),  # 1 or 2
+    sa.Index("ix_comparisons_first_id", "first_id"),
+    sa.Index("ix_comparisons_second_id", "second_id"),
 )
 
 # What somebody asked for when something went wrong, for the button that tries again.

@@ -15,6 +15,8 @@ from bot.store.database import Database, now_ms
 from bot.store.poems import StoredPoem, stored
 from bot.store.tables import poems, reports, votes
 
+_POEMS_A_PAGE = 500
+
 
 @dataclass(frozen=True, slots=True)
 class CastVote:
@@ -171,19 +173,19 @@ class Votes:
         Left out are poems with a person's own characters in them, reported and hidden ones, and comparisons.
         """
         place = sa.true() if shared else poems.c.guild_id == guild_id
-        query = (
-            sa.select(poems, votes.c.voter_id, votes.c.value, votes.c.created_at.label("cast_at"), votes.c.weight)
-            .join(votes, votes.c.poem_id == poems.c.id)
-            .where(place, poems.c.hidden.is_(False), poems.c.purpose != "compare")
-            .where(poems.c.acrostic == "", poems.c.first_line == "")
-            .where(~sa.exists().where(reports.c.poem_id == poems.c.id))
-            .order_by(poems.c.id)
-        )
-        kept: dict[int, StoredPoem] = {}
+        allowed = sa.and_(
+            place, poems.c.hidden.is_(False), poems.c.purpose != "compare",
+            poems.c.acrostic == "", poems.c.first_line == "", ~sa.exists().where(reports.c.poem_id == poems.c.id),
+        )  # fmt: skip
+        # Apart, for a poem with many votes would be read as often; and by pages, between which others have their turn.
+        voted = sa.select(poems).where(allowed, sa.exists().where(votes.c.poem_id == poems.c.id)).order_by(poems.c.id)
+        kept = {int(row.id): stored(row) for row in await self._database.all(voted)}
+        ids = list(kept)
         cast: list[CastVote] = []
-        for row in await self._database.all(query):
-            poem = kept.setdefault(row.id, stored(row, 4))
-            cast.append(CastVote(poem.id, row.voter_id, row.value, row.cast_at, row.weight == 0))
+        for start in range(0, len(ids), _POEMS_A_PAGE):
+            these = votes.c.poem_id.in_(ids[start : start + _POEMS_A_PAGE])
+            rows = await self._database.all(sa.select(votes).where(these).order_by(votes.c.poem_id, votes.c.voter_id))
+            cast += [CastVote(row.poem_id, row.voter_id, row.value, row.created_at, row.weight == 0) for row in rows]
         return list(kept.values()), cast
 
     async def report(self, poem_id: int, reporter_id: int) -> int:

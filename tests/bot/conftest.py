@@ -199,6 +199,12 @@ class Trainer:
         return [sys.executable, str(self.path), str(ratings), voice or "", str(minutes), str(seed)]
 
 
+@pytest.fixture(autouse=True)
+def small_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows are 1, 2, 3, so that tests can name them."""
+    monkeypatch.setattr("bot.store.database.least_id", lambda: 1)
+
+
 @pytest.fixture
 def poet() -> FakePoet:
     return FakePoet()

@@ -1,5 +1,6 @@
 """A contract for each command, in the simulated Discord: what a member, an admin and the owner get."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +14,7 @@ from bot.cogs.catchup import CatchUpCog
 from bot.cogs.daily import DailyCog
 from bot.services import Services
 from bot.store.database import now_ms
-from tests.bot.conftest import OWNER_GUILD, FakePoet, FakeRegistry, Rows
+from tests.bot.conftest import OWNER_GUILD, FakePoet, FakeRegistry, Rows, until
 from tests.bot.discord_place import Place, hold_to_the_limits, labels
 
 BAD_POEM = "白日依山盡，黃河入海流。欲窮千里目，更上一層樓。"
@@ -333,7 +334,8 @@ async def test_servers_missed_while_away_are_noted_and_user_installs_left_alone(
     assert rows("SELECT guild_id FROM servers WHERE left_at IS NOT NULL AND guild_id < 100") == [(5,)]
     await servers.present({5, 6, 7})
     assert rows("SELECT guild_id FROM servers WHERE left_at IS NOT NULL AND guild_id < 100") == []
-    assert await servers.erase_left(now_ms() + 1000) == [place.guild.id]
+    assert await servers.left_before(now_ms() + 1000) == [place.guild.id]
+    await servers.erase(place.guild.id)
     assert rows("SELECT guild_id FROM poems") == [(123,)]
 
 
@@ -351,9 +353,9 @@ async def test_left_server_is_erased_after_thirty_days_unless_it_returns(
     await services.store.notes.keep_retry("efgh", place.alice.id, "{}")
     await place.admin.slash(place.channel, "settings script", script="traditional")
     await services.store.servers.left(place.guild.id)
-    assert await services.store.servers.erase_left(now_ms() - 1000) == [], "not yet"
+    assert await services.store.servers.left_before(now_ms() - 1000) == [], "not yet"
     await services.store.servers.joined(place.guild.id)
-    assert await services.store.servers.erase_left(now_ms() + 1000) == [], "it came back"
+    assert await services.store.servers.left_before(now_ms() + 1000) == [], "it came back"
     await services.store.servers.left(place.guild.id)
     cog = simcord_bot.get_cog("CatchUpCog")
     assert isinstance(cog, CatchUpCog)
@@ -364,3 +366,66 @@ async def test_left_server_is_erased_after_thirty_days_unless_it_returns(
     for table in ("poems", "servers", "usage", "retries", "forgotten"):
         assert rows(f"SELECT * FROM {table}") == []
     assert registry.names() == ["fake-1"]
+
+
+async def test_failed_menu_keeps_nobodys_message(
+    simcord_env: simcord.Env, place: Place, services: Services, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = await place.poem()
+
+    async def broken(*_: object) -> None:
+        raise RuntimeError("the disk fell over")
+
+    monkeypatch.setattr(services.store.votes, "report", broken)
+    failed = await place.bob.context_menu(place.channel, "Report poem", message)
+    assert failed.response is not None
+    assert "log as" in failed.response.content
+    assert labels(failed.response) == []
+    assert rows("SELECT * FROM retries") == []
+    monkeypatch.setattr(services.store.servers, "choose", broken)
+    failed = await place.admin.slash(place.channel, "settings channel", channel=place.channel)
+    assert failed.response is not None
+    assert labels(failed.response) == ["Try again"]
+    monkeypatch.undo()
+    [(data,)] = rows("SELECT data FROM retries")
+    assert list(json.loads(str(data))["resolved"]) == ["channels"]
+    again = await place.admin.click(failed.response, label="Try again")
+    assert again.response is not None
+    assert f"<#{place.channel.id}>" in again.response.content
+    simcord_env.errors.clear()
+
+
+async def test_server_that_cannot_be_erased_is_tried_again_and_holds_up_nothing_else(
+    simcord_bot: PoetBot, place: Place, services: Services, registry: FakeRegistry, rows: Rows,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    await services.store.servers.joined(place.guild.id)
+    for guild_id in (5, 6):
+        await services.store.servers.joined(guild_id)
+    rows.run("UPDATE servers SET left_at = 1")
+    await services.store.notes.keep_retry("abcd", place.bob.id, "{}")
+    rows.run("UPDATE retries SET created_at = 1")
+    for day in ("2020-01-01", "2999-01-01"):
+        rows.run(f"INSERT INTO daily_poems VALUES ({place.guild.id}, '{day}', NULL, 1)")
+    erase, failures = registry.erase, [OSError("a disk that may not be written")]
+
+    def failing_once(voice: str) -> None:
+        if voice == "server-5" and failures:
+            raise failures.pop()
+        erase(voice)
+
+    monkeypatch.setattr(registry, "erase", failing_once)
+    monkeypatch.setattr("bot.cogs.catchup._ERASE_EVERY_SECONDS", 0.3)
+    cog = simcord_bot.get_cog("CatchUpCog")
+    assert isinstance(cog, CatchUpCog)
+    erasing = asyncio.create_task(cog._erase_now_and_then())
+    await until(lambda: rows("SELECT id FROM retries") == [])
+    await until(lambda: rows("SELECT day FROM daily_poems") == [("2999-01-01",)])
+    assert rows("SELECT guild_id FROM servers ORDER BY guild_id") == [(5,), (place.guild.id,)]
+    assert "server 5 could not be erased" in caplog.text
+    monkeypatch.setattr(simcord_bot.services.store.notes, "forget_retries", None)  # so that a round fails
+    await until(lambda: rows("SELECT guild_id FROM servers") == [(place.guild.id,)])
+    await until(lambda: "for a while only could not be erased" in caplog.text)
+    assert rows("SELECT left_at FROM servers") == [(None,)], "the bot is there again"
+    assert not erasing.done()
+    erasing.cancel()

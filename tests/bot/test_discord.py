@@ -3,7 +3,10 @@
 import asyncio
 import logging
 import re
-from collections.abc import Iterator
+import threading
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -135,6 +138,15 @@ async def test_bot_puts_both_reactions_and_does_not_count_them(place: Place, row
     assert rows.votes() == []
 
 
+async def test_poem_of_a_direct_message_is_shown_there_only(simcord_env: simcord.Env, place: Place, rows: Rows) -> None:
+    message = await place.poem(theme="秋夜")
+    rows.run("UPDATE poems SET guild_id = NULL, channel_id = 4242, theme = '春'")
+    info = await place.bob.click(message, label="Info")
+    assert info.response is not None
+    assert "not there any more" in info.response.content
+    simcord_env.errors.clear()
+
+
 async def test_where_reacting_is_refused_buttons_take_its_place(
     simcord_env: simcord.Env, place: Place, rows: Rows
 ) -> None:
@@ -232,6 +244,29 @@ async def test_another_asks_the_same_and_vary_stays_near(place: Place, poet: Fak
     assert rows("SELECT requester_id FROM poems") == [(place.alice.id,), (place.bob.id,), (place.bob.id,)]
 
 
+async def test_listed_words_stand_in_no_poem(
+    simcord_env: simcord.Env, place: Place, services: Services, poet: FakePoet, registry: FakeRegistry, rows: Rows
+) -> None:
+    message = await place.poem(theme="秋夜")
+    registry.add("fake-2", None)
+
+    async def refused(words: str, who: Any) -> int:
+        """How many poems were composed before none was shown."""
+        await services.store.servers.choose(place.guild.id, lambda chosen: replace(chosen, words=(words,)))
+        poet.batches.clear()
+        result = await who
+        assert "on the list here" in result.response.content
+        simcord_env.errors.clear()
+        return len(poet.batches)
+
+    assert await refused("可怜", place.bob.slash(place.channel, "poem")) == 3, "in a line"
+    assert await refused("露可半", place.bob.slash(place.channel, "poem", seed=5)) == 1, "by the heads, backwards"
+    assert await refused("初三", place.bob.slash(place.channel, "voice compare", theme="秋夜")) == 1
+    assert await refused("秋夜", place.bob.click(message, label="Another")) == 0, "asked for before it was listed"
+    assert rows("SELECT id FROM poems") == [(1,)]
+    assert rows("SELECT sum(used) FROM usage") == [(1,)], "given back"
+
+
 async def test_read_shows_pinyin_and_meanings_privately(place: Place) -> None:
     first = await place.alice.slash(place.channel, "poem", theme="秋夜")
     assert first.response is not None
@@ -241,6 +276,35 @@ async def test_read_shows_pinyin_and_meanings_privately(place: Place) -> None:
     assert "yī dào cán yáng" in read.response.content
     assert "half" in read.response.content
     assert len(read.response.content) <= 2000
+
+
+async def test_many_who_read_at_once_hold_up_no_poem(
+    place: Place, simcord_bot: PoetBot, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await place.poem()
+    free, threads = threading.Event(), list[threading.Thread]()
+
+    def slow(*_: object) -> str:
+        threads.append(threading.current_thread())
+        free.wait(10)
+        return "read"
+
+    async def bob(_: object) -> Asker:
+        return Asker(place.bob.id, place.guild.id)
+
+    async def nothing(*_: object, **__: object) -> None: ...
+
+    monkeypatch.setattr("bot.cogs.poem.reading", slow)
+    for name, stub in (("asker", bob), ("think", nothing), ("answer", nothing)):
+        monkeypatch.setattr(simcord_bot.replies, name, stub)
+    read: Any = simcord_bot._press_handlers["read"]  # the simulated Discord presses one button after the other
+    presses = [asyncio.create_task(read(None, "1")) for _ in range(40)]
+    await until(lambda: bool(threads))
+    await asyncio.sleep(0.1)
+    assert len(threads) == 1, "one after the other, so that the dictionary is read once"
+    assert await asyncio.wait_for(services.voices.current(None), 2) == "fake-1"
+    free.set()
+    await asyncio.gather(*presses)
 
 
 async def test_info_replays_and_names_the_version_after_the_vote(place: Place) -> None:
@@ -346,6 +410,34 @@ async def test_reactions_while_away_are_counted_at_the_start(
     assert rows.votes() == sorted(expected), "both: the stored vote or none; away: counted; gone: taken back"
     await carol.unreact(message, "👎")
     assert (1, carol.id, 1) in rows.votes(), "what stands under the poem counts"
+
+
+async def test_super_reactions_count_at_the_start_too(
+    simcord_env: simcord.Env, place: Place, simcord_bot: PoetBot, services: Services, rows: Rows,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    await place.poem()
+    await simcord_env.settle()
+    for voter in (place.alice.id, place.bob.id):
+        await services.store.votes.cast(1, voter, 1)
+
+    class Reaction:  # the simulated Discord has no super reactions
+        emoji, count, me, burst_count = "👍", 3, True, 1
+
+        async def users(self, *, limit: int, type: discord.ReactionType) -> AsyncIterator[Any]:  # noqa: A002
+            burst = type is discord.ReactionType.burst
+            yield SimpleNamespace(id=place.bob.id if burst else place.alice.id, bot=False)
+
+    async def fetch_message(_: int) -> Any:
+        return SimpleNamespace(reactions=[Reaction()])
+
+    monkeypatch.setattr(simcord_bot, "get_partial_messageable", lambda *_, **__: SimpleNamespace(
+        fetch_message=fetch_message))  # fmt: skip
+    cog = simcord_bot.get_cog("CatchUpCog")
+    assert isinstance(cog, CatchUpCog)
+    cog.pause_seconds = 0.0
+    await cog.catch_up()
+    assert rows.votes() == sorted([(1, place.alice.id, 1), (1, place.bob.id, 1)])
 
 
 async def test_session_begun_anew_catches_up_and_one_failure_does_not_end_it(
@@ -495,6 +587,49 @@ async def test_unexpected_error_is_told_with_an_id_and_can_be_tried_again(
     assert "too long ago" in theirs.response.content
 
 
+async def test_button_can_be_tried_again_and_again_and_changes_no_other_message(
+    simcord_env: simcord.Env, place: Place, poet: FakePoet, rows: Rows
+) -> None:
+    message = await place.poem(theme="秋夜")
+    rows.run("UPDATE poems SET message_id = NULL")
+    poet.fail_on = "秋夜"
+    pressed = await place.bob.click(message, label="Another")
+    rows.run("UPDATE poems SET message_id = NULL")  # though this press has told which message shows the poem
+    for _ in range(2):
+        assert pressed.response is not None
+        pressed = await place.bob.click(pressed.response, label="Try again")
+    poet.fail_on = None
+    assert pressed.response is not None
+    pressed = await place.bob.click(pressed.response, label="Try again")
+    assert pressed.response is not None
+    assert "秋夜" in pressed.response.content
+    assert rows("SELECT message_id FROM poems ORDER BY id") == [(None,), (pressed.response.id,)]
+    simcord_env.errors.clear()
+
+
+async def test_vote_that_is_tried_again_is_told_and_shown_in_no_error(
+    simcord_env: simcord.Env, place: Place, services: Services, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await place.alice.user.send_dm("hello")
+    shown = (await place.alice.user.slash("poem")).response
+    assert shown is not None
+
+    async def broken(*_: object) -> None:
+        raise RuntimeError("the disk fell over")
+
+    monkeypatch.setattr(services.store.votes, "press_all", broken)
+    [up] = [button.custom_id for button in buttons(shown) if str(button.emoji) == "👍"]
+    failed = await place.alice.user.click(shown, custom_id=up)
+    monkeypatch.undo()
+    assert failed.response is not None
+    again = await place.alice.user.click(failed.response, label="Try again")
+    assert again.response is not None
+    assert again.response.content == "Kept: this poem has 1 👍 and 0 👎."
+    assert rows("SELECT value FROM votes") == [(1,)]
+    assert rows("SELECT message_id FROM poems") == [(shown.id,)]
+    simcord_env.errors.clear()
+
+
 async def test_failed_acknowledgement_gives_the_place_and_the_quota_back(
     simcord_env: simcord.Env, place: Place, poems: Poems, poet: FakePoet, rows: Rows
 ) -> None:
@@ -547,6 +682,14 @@ async def test_stopping_bot_answers_what_it_began_and_refuses_what_waits(
 
 async def test_nothing_a_bot_error_says_is_lost() -> None:
     assert str(BotError("cooldown", seconds=3)) == "Please wait 3 s before the next poem."
+
+
+async def test_bot_is_not_ready_while_the_connection_is_lost(simcord_env: simcord.Env, simcord_bot: PoetBot) -> None:
+    assert simcord_bot.is_answering()
+    simcord_bot.dispatch("disconnect")
+    await until(lambda: not simcord_bot.is_answering())
+    simcord_bot.dispatch("resumed")
+    await until(simcord_bot.is_answering)
 
 
 def test_bot_asks_for_no_privileged_intent(simcord_bot: PoetBot) -> None:

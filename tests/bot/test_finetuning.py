@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 from bot.asker import Asker
-from bot.errors import BotError
+from bot.client import PoetBot
+from bot.errors import BotError, ClosingError
 from bot.finetuning import FinetuneLimits, Finetuning
+from bot.poems import Wish
+from bot.ratings import Ratings
 from bot.services import Services
 from bot.store.jobs import Job
 from bot.store.poems import Setting
@@ -138,6 +141,30 @@ async def test_missing_program_is_a_failure(services: Services, watched: Watched
     assert job.outcome["reasons"] == ["start"]
 
 
+async def test_what_fails_in_the_bot_itself_is_told_and_the_next_one_runs(
+    services: Services, watched: Watched, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin, ratings, move = services.finetuning.begin, services.finetuning.ratings, services.store.jobs.move
+
+    async def broken(*_: object, **__: object) -> Any:
+        raise OSError("no space left on device")
+
+    await begin(ADMIN, 5)
+    monkeypatch.setattr(services.finetuning, "ratings", broken)
+    await services.finetuning.start()
+    job, outcome = await _ended(watched)
+    assert (job.state, job.outcome["reasons"], outcome.reasons) == ("failed", ["crashed"], ("crashed",))
+    monkeypatch.setattr(services.store.jobs, "move", broken)
+    monkeypatch.setattr(services.finetuning, "ratings", ratings)
+    await begin(ADMIN, 5)
+    worker = services.finetuning._worker
+    assert worker is not None
+    await asyncio.wait_for(worker, 5)
+    monkeypatch.setattr(services.store.jobs, "move", move)
+    services.finetuning._go_on()
+    assert (await _ended(watched, 2))[0].state == "rejected"
+
+
 async def test_silent_one_is_stopped() -> None:
     async def heard(_: Progress) -> None: ...
 
@@ -178,6 +205,45 @@ async def test_cancelled_one_ends_with_all_it_started(
         await until(lambda pid=pid: not _alive(pid))  # type: ignore[misc]
     with pytest.raises(BotError):
         await services.finetuning.cancel(5)
+
+
+async def test_cancelled_while_its_ratings_are_read_never_starts(
+    services: Services, watched: Watched, trainer: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = tmp_path / "begun"
+    trainer.write(f"pathlib.Path({str(begun)!r}).touch()\nsaid(version=None, verdict='refused', reasons=[])")
+    job, _ = await services.finetuning.begin(ADMIN, 5)
+    reading, ratings = asyncio.Event(), services.finetuning.ratings
+
+    async def slow(guild_id: int | None) -> Ratings:
+        reading.set()
+        await asyncio.sleep(0.2)
+        return await ratings(guild_id)
+
+    monkeypatch.setattr(services.finetuning, "ratings", slow)
+    await services.finetuning.start()
+    await reading.wait()
+    assert (await services.finetuning.cancel(5)).id == job.id
+    ended, outcome = await _ended(watched)
+    assert ended.state == outcome.verdict == "cancelled"
+    await asyncio.sleep(0.5)
+    assert not begun.exists()
+
+
+@pytest.mark.parametrize("end", ["time.sleep(60)", "time.sleep(0.5); sys.exit(1)"], ids=["cancelled", "failed"])
+async def test_version_that_was_promoted_before_it_ended_is_told_of(
+    services: Services, watched: Watched, trainer: Trainer, registry: FakeRegistry, end: str
+) -> None:
+    trainer.write(f"stage('gate', 0.9)\n{end}")
+    await services.finetuning.start()
+    await services.finetuning.begin(ADMIN, 5)
+    await until(lambda: bool(watched.progress), 20)
+    registry.add("new-1", "server-5")
+    registry.promote("new-1", "server-5")
+    if end == "time.sleep(60)":
+        await services.finetuning.cancel(5)
+    job, outcome = await _ended(watched)
+    assert (job.state, job.version, outcome.verdict) == ("promoted", "new-1", "promoted")
 
 
 def _alive(pid: int) -> bool:
@@ -221,6 +287,13 @@ async def test_others_queue_with_their_place_and_one_voice_has_one(
     assert rows("SELECT guild_id, state FROM jobs ORDER BY id") == [(5, "cancelled"), (7, "rejected")]
 
 
+async def test_two_admins_at_once_start_one(services: Services, watched: Watched, rows: Rows) -> None:
+    begun = [services.finetuning.begin(admin, 5) for admin in (ADMIN, Asker(2, guild_id=5, channel_id=6, admin=True))]
+    results = await asyncio.gather(*begun, return_exceptions=True)
+    assert [getattr(result, "key", None) for result in results] == [None, "finetune_under_way"]
+    assert rows("SELECT guild_id, state FROM jobs") == [(5, "queued")]
+
+
 async def test_queued_one_can_be_cancelled_before_it_runs(services: Services, watched: Watched, rows: Rows) -> None:
     await services.finetuning.begin(ADMIN, 5)
     await services.finetuning.cancel(5)
@@ -241,6 +314,7 @@ async def test_orphan_is_marked_and_the_queue_goes_on_at_the_next_start(
         "num_votes": 1,
     }
     orphan = await services.store.jobs.add(guild_id=7, **values)
+    assert orphan is not None
     await services.store.jobs.move(orphan.id, "running")
     await services.store.jobs.add(guild_id=5, **values)
     await services.finetuning.start()
@@ -261,6 +335,32 @@ async def test_stopping_bot_puts_it_back_into_the_queue(
     assert time.monotonic() - started < 5
     assert rows("SELECT state FROM jobs") == [("queued",)]
     assert watched.ended == []
+
+
+async def test_stopping_bot_waits_little_for_what_is_told(
+    services: Services, watched: Watched, simcord_bot: PoetBot, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    telling = asyncio.Event()
+
+    async def finished(*_: object) -> None:
+        telling.set()
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr("bot.finetuning._CLOSE_SECONDS", 0.5)
+    monkeypatch.setattr(watched, "finished", finished)
+    services.finetuning.watcher = watched
+    await services.finetuning.start()
+    await services.finetuning.begin(ADMIN, 5)
+    await telling.wait()
+    started = time.monotonic()
+    closing = asyncio.create_task(simcord_bot.close())
+    await asyncio.sleep(0.1)
+    assert not closing.done()
+    with pytest.raises(ClosingError):
+        await services.poems.begin(Asker(3), Wish())
+    await closing
+    assert time.monotonic() - started < 5
+    assert rows("SELECT state FROM jobs") == [("rejected",)]
 
 
 async def test_too_little_to_learn_from_is_said_with_numbers(services: Services, registry: FakeRegistry) -> None:

@@ -57,13 +57,20 @@ async def test_other_locales_and_user_installs(server: Discord, tmp_path: Path) 
     )
     assert "writes a poem" in (await server.answer(await server.command("help", locale="ja", user_id=79)))["content"]
 
-    token = await server.command("poem", option("theme", "秋夜"), user_id=80, guild_id="55", context=2, member={
-        "user": {"id": "80", "username": "u", "discriminator": "0", "avatar": None}, "roles": [], "permissions": "0",
-        "joined_at": "2026-01-01T00:00:00+00:00", "deaf": False, "mute": False, "flags": 0,
-    }, guild={"id": "55", "locale": "zh-CN", "features": []}, guild_locale="zh-CN")  # fmt: skip
-    poem = await server.answer(token, edited=True)
-    assert "韵部 东" in poem["content"], "a public part, so in the server's language"
-    assert [len(row["components"]) for row in poem["components"]][-1] == 2, "no member there, so votes by buttons"
+    thread = {
+        "id": "9", "type": 11, "guild_id": "55", "parent_id": "8", "owner_id": "80", "name": "t", "message_count": 1,
+        "member_count": 1, "thread_metadata": {
+            "archived": False, "auto_archive_duration": 60, "archive_timestamp": "2026-01-01T00:00:00+00:00",
+        }, "flags": 0,
+    }  # fmt: skip
+    for number, channel in ((80, {}), (81, {"channel": thread})):
+        token = await server.command("poem", option("theme", "秋夜"), user_id=number, guild_id="55", context=2, member={
+            "user": {"id": str(number), "username": "u", "discriminator": "0", "avatar": None}, "roles": [],
+            "joined_at": "2026-01-01T00:00:00+00:00", "deaf": False, "mute": False, "flags": 0, "permissions": "0",
+        }, guild={"id": "55", "locale": "zh-CN", "features": []}, guild_locale="zh-CN", **channel)  # fmt: skip
+        poem = await server.answer(token, edited=True)
+        assert "韵部 东" in poem["content"], "a public part, so in the server's language"
+        assert [len(row["components"]) for row in poem["components"]][-1] == 2, "no member there, so votes by buttons"
     logged = await stopped(program)
     assert str(user) not in logged, "no user ids at INFO"
 

@@ -203,7 +203,11 @@ def test_json_log_holds_no_token(capsys: pytest.CaptureFixture[str]) -> None:
     try:
         set_up_logging(Settings(_env_file=None, discord_token=TOKEN, log_format="json"))
         logging.getLogger("anything").error("the header was %s", TOKEN)
+        logging.getLogger("discord.http").warning(
+            "PATCH https://d.c/api/v10/webhooks/12/aW50-ZX_J.a/messages/@original"
+        )
     finally:
         root.handlers[:], root.level = before
     logged = capsys.readouterr().err
     assert '"message": "the header was [token]"' in logged
+    assert "/webhooks/12/[token]/messages/@original" in logged

@@ -13,9 +13,12 @@ from alembic.migration import MigrationContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bot.asker import Asker
 from bot.errors import BotError, StartError
+from bot.poems import Limits
+from bot.preferences import Preferences
 from bot.store import Store
-from bot.store.database import _config
+from bot.store.database import _config, least_id
 from bot.store.poems import Setting
 from bot.store.servers import Choices
 from bot.store.tables import metadata
@@ -42,6 +45,34 @@ async def test_migrations_make_the_tables_from_nothing(store: Store, database: P
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     engine.dispose()
     assert rows("PRAGMA journal_mode") == [("wal",)]
+
+
+async def test_deletion_reads_no_whole_table(store: Store, rows: Rows) -> None:
+    for table in metadata.sorted_tables:
+        for column in (key.parent.name for key in table.foreign_keys):
+            [(*_, plan)] = rows(f"EXPLAIN QUERY PLAN SELECT * FROM {table.name} WHERE {column} = 1")
+            assert str(plan).startswith("SEARCH"), f"{table.name}.{column}"
+    [(*_, plan)] = rows("EXPLAIN QUERY PLAN DELETE FROM poems WHERE channel_id = 1")
+    assert str(plan).startswith("SEARCH")
+
+
+async def test_id_is_never_given_twice(store: Store, composition: Composition, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.store.database.least_id", least_id)
+    given = []
+    for _ in range(5):
+        given.append(await _add(store, composition))
+        await store.poems.delete(given[-1])
+        await asyncio.sleep(0.002)
+    given += [await _add(store, composition) for _ in range(5)]
+    assert sorted(set(given)) == given
+    monkeypatch.setattr("bot.store.database.least_id", lambda: 1)
+    assert await _add(store, composition) == given[-1] + 1, "though the clock stepped back"
+    monkeypatch.setattr("bot.store.database.least_id", least_id)
+    first, second = given[-2:]
+    compared = await store.comparisons.add(1, 2, first, second)
+    await store.people.forget(1)
+    await asyncio.sleep(0.002)
+    assert await store.comparisons.add(1, 2, first, second) > compared
 
 
 async def test_opening_again_keeps_what_is_there(url: str, composition: Composition, rows: Rows) -> None:
@@ -145,6 +176,15 @@ async def test_votes_go_with_their_poem(store: Store, composition: Composition, 
     connection.execute("DELETE FROM poems")
     connection.close()
     assert rows.votes() == []
+
+
+async def test_error_of_the_database_names_nobody(store: Store, rows: Rows) -> None:
+    rows.run("DROP TABLE retries")
+    with pytest.raises(sa.exc.OperationalError) as failed:
+        await store.notes.keep_retry("abc", 4242, "what was typed")
+    assert "retries" in str(failed.value)
+    assert "4242" not in str(failed.value)
+    assert "typed" not in str(failed.value)
 
 
 async def test_notes_are_replaced(store: Store) -> None:
@@ -276,6 +316,20 @@ async def test_new_database_needs_no_backup(store: Store, database: Path) -> Non
     assert [path.name for path in database.parent.glob("*.bak")] == []
 
 
+async def test_messages_of_members_that_were_kept_are_deleted(store: Store, url: str, rows: Rows) -> None:
+    await store.close()
+    engine = sa.create_engine(url.replace("+aiosqlite", ""))
+    with engine.begin() as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0003")
+        for name, data in (("menu", '{"messages": {"1": {"content": "a secret"}}}'), ("button", '{"custom_id": "a"}')):
+            connection.exec_driver_sql("INSERT INTO retries VALUES (?, 1, 0, ?)", (name, data))
+    engine.dispose()
+    async with await Store.open(url):
+        assert rows("SELECT id FROM retries") == [("button",)]
+
+
 async def test_steps_lead_back_too(database: Path, rows: Rows) -> None:
     _first_version(database)
     engine = sa.create_engine(f"sqlite:///{database}")
@@ -317,12 +371,25 @@ async def test_requests_at_the_same_moment_do_not_pass_the_quota_together(store:
 async def test_choices_are_kept_and_read_again(url: str) -> None:
     chosen = Choices("zh-TW", "traditional", "Asia/Taipei", (1, 2**62), ("一", "二 三"), 0, 7, 9)
     async with await Store.open(url) as store:
-        await store.servers.choose(5, chosen)
+        await store.servers.choose(5, lambda _: chosen)
         assert store.servers.of(5) == chosen
     async with await Store.open(url) as store:
         await store.servers.load()
         assert store.servers.of(5) == chosen
         assert store.servers.of(None) == store.servers.of(6) == Choices()
+
+
+async def test_two_who_choose_at_once_both_have_their_way(store: Store) -> None:
+    admin, preferences = Asker(1, guild_id=5, admin=True), Preferences(store, Limits())
+    await asyncio.gather(
+        preferences.language(admin, "zh-TW"), preferences.script(admin, "traditional"), store.servers.joined(5),
+        *(preferences.word(admin, word, listed=True) for word in ("一", "二")),
+        *(preferences.channel(admin, channel, allowed=True) for channel in (7, 8)),
+    )  # fmt: skip
+    chosen = Choices("zh-TW", "traditional", words=("一", "二"), channels=(7, 8))
+    assert store.servers.of(5) == chosen
+    await store.servers.load()
+    assert store.servers.of(5) == chosen
 
 
 @pytest.mark.parametrize(
@@ -333,6 +400,7 @@ async def test_job_goes_its_way_and_not_back(store: Store, path: tuple[str, ...]
     job = await store.jobs.add(
         guild_id=1, requester_id=2, language="en", seed=1, minutes=5, num_poems=1, num_voters=1, num_votes=1
     )
+    assert job is not None
     for state in (*path, end):
         assert await store.jobs.move(job.id, state)  # type: ignore[arg-type]
     for state in ("running", "evaluating", "promoted", "failed", "cancelled"):

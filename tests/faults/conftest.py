@@ -12,6 +12,7 @@ from tests.bot.conftest import (  # noqa: F401
     rows,
     services,
     simcord_bot,
+    small_ids,
     store,
     trainer,
     url,

@@ -1,8 +1,10 @@
 """The gateway goes away in every way that it can; the bot comes back and answers."""
 
 import asyncio
+import socket
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from tests.bot.discord_server import Discord, discord_server, option, ready, stopped
@@ -21,10 +23,15 @@ async def _back(server: Discord) -> None:
 
 @pytest.mark.parametrize("code", [1001, 4000, 4008])
 async def test_dropped_connection_is_resumed(server: Discord, tmp_path: Path, code: int) -> None:
-    bot = await ready(server, tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    bot = await ready(server, tmp_path, HEALTH_PORT=str(port))
     await _still_answers(server, 1)
     await server.drop(code)
     await _back(server)
+    async with aiohttp.ClientSession() as session, asyncio.timeout(5):
+        while (await session.get(f"http://127.0.0.1:{port}/readyz")).status != 200:  # noqa: ASYNC110 (until it is)
+            await asyncio.sleep(0.05)
     assert (server.identified, server.resumed) == (1, 1)
     await _still_answers(server, 2)
     assert "Traceback" not in await stopped(bot)
