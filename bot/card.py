@@ -74,7 +74,7 @@ class Cards:
             seal: Whose seal: the server's or the bot's name.
         """
         lines = [show(line, script) for line in poem.lines]
-        title = "".join(char for char in show(poem.title, script) if is_hanzi(char))[:12]
+        title = "".join(char for char in show(poem.title, script) if is_hanzi(char))
         font = next((path for path in self.fonts if _covers(path, "".join(lines) + title)), None)
         if font is None:
             return None
@@ -95,10 +95,10 @@ def _drawn(lines: Sequence[str], title: str, seal: str, font: Path, shade: Shade
     # Eight columns stand closer than four; five characters a line may be larger than seven.
     pitch = min(150 if num_columns == 4 else 97, 1010 // (length + 1))
     size = round(pitch * 0.8)
-    step = min(round(size * 1.28), 1010 // length)
+    step = min(round(size * 1.1), 1010 // length)  # closer than the columns stand, so that they are seen as columns
     body = _font(font, size)
     top = (HEIGHT - step * length - 56) // 2 + step // 2
-    title_size = round(size * 0.62)
+    title_size = min(round(size * 0.62), 1010 * 4 // (5 * max(1, len(title))))
     whole = pitch * num_columns + round(title_size * 1.9)
     right = (WIDTH + whole) // 2
     _column(draw, title, _font(font, title_size), right - title_size // 2, top - size // 2 + title_size // 2,

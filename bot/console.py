@@ -30,6 +30,7 @@ from poetgen.text import parse_poem
 _ASKER = Asker(CONSOLE, guild_id=CONSOLE, admin=True, moderator=True, owner=True)
 _RATINGS = {"up": VOTES[UP], "down": VOTES[DOWN], "clear": None}
 _MAX_READING = 10_000
+_WORDLESS = ("another", "vary", "read", "info", "delete", "report", "about", "quit")
 _EXPORT_FILE = "yin-privacy.json"
 
 Command = Callable[[str], Awaitable[None]]
@@ -84,6 +85,8 @@ class Console:
         if not line.startswith("/"):
             raise BotError("no_slash")
         name, _, rest = line[1:].partition(" ")
+        if rest.strip() and name in _WORDLESS:
+            raise BotError("surplus", name=name)
         if name not in self._commands:
             raise BotError("unknown_command", name=name)
         if name == "voice" and rest.startswith("compare"):
@@ -123,9 +126,13 @@ class Console:
 
     async def _read(self, _: str) -> None:
         poem = await self._last_poem()
-        self._show(f"{reading(poem.lines, poem.script, _MAX_READING)}\n{text('read.source', self._asker().language)}")
+        report = self._poems.inference.poet.inspect(poem.poem)
+        page = reading(poem.poem, report, poem.script, _MAX_READING)
+        self._show(f"{page}\n{text('read.source', self._asker().language)}")
 
     async def _card(self, rest: str) -> None:
+        if rest not in ("", "light", "dark"):
+            raise BotError("one_of", command="card", words="light, dark")
         poem = await self._last_poem()
         if not self._services.cards.available:
             raise BotError("no_font")
@@ -200,6 +207,9 @@ class Console:
                 path.write_bytes(await privacy.export(asker))
                 self._write(f"{text('privacy.export', asker.language)}\n{path}")
             case "delete":
+                self._write(text("privacy.confirm", asker.language))
+                self._write(text("console.confirm", asker.language, command="/privacy delete"))
+            case "delete yes":
                 self._show(await privacy.delete(asker))
             case _:
                 raise BotError("one_of", command="privacy", words="show, export, delete")

@@ -122,6 +122,9 @@ class AdminCommands:
                 ratings = await finetuning.ratings(guild_id)
                 finetuning.refuse_too_few(ratings)
                 self._show(confirm_page(ratings, finetuning.limits, asker.language))
+                command = "/finetune start" if guild_id is not None else "/owner finetune start"
+                self._show(text("console.confirm", asker.language, command=command))
+            case "start yes":
                 job, place = await finetuning.begin(asker, guild_id)
                 self._show(progress_page(job, None, place))
             case "status":

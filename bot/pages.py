@@ -11,7 +11,7 @@ from bot.store.people import UNTITLED
 from bot.store.poems import StoredPoem
 from bot.typed import escaped, shortened
 from poetgen.poem import FORMS, Poem, Script
-from poetgen.prosody import Problem, Report
+from poetgen.prosody import PROBLEM_TEXTS, RHYMING_TYPES, Problem, Report, line_templates
 from poetgen.script import show
 from poetgen.text import couplets
 
@@ -54,6 +54,13 @@ def toned(line: str, tones: Sequence[str], script: Script) -> str:
     return " ".join(f"{char}{TONE_MARKS.get(tone, '·')}" for char, tone in zip(shown, tones, strict=True))
 
 
+def _pattern_name(pattern: str, length: int, language: str) -> str:
+    """A tonal pattern as people call it: by the second tone of the first line, and whether that line rhymes."""
+    begins = "level" if line_templates(pattern[0], length)[0][1] == "L" else "oblique"
+    name = f"{begins}_{'rhymed' if pattern[0] in RHYMING_TYPES else 'unrhymed'}"
+    return text(f"pattern.{name}", language)
+
+
 def info_page(poem: StoredPoem, report: Report, voted: bool, language: str) -> str:
     """What is known of a poem; which version wrote it only to who has voted."""
     known = [number + 1 for number, mark in enumerate(poem.in_classics) if mark == "1"]
@@ -61,9 +68,15 @@ def info_page(poem: StoredPoem, report: Report, voted: bool, language: str) -> s
     likely = 1 / (1 + math.exp(-max(-50.0, min(50.0, poem.realness))))
     rows = [
         f"**{escaped(show(poem.title, poem.script))}** · {form_label(poem.form, poem.script, language)}",
-        *(toned(line, tones, poem.script) for line, tones in zip(poem.lines, report.tones, strict=True)),
+        *(toned(line, tones, poem.script) for line, tones in zip(poem.lines, report.heard, strict=True)),
         text("info.marks", language),
-        text("info.pattern", language, pattern=poem.pattern, rhyme=show(poem.rhyme, poem.script)),
+        *[f"• {problem_text(problem, poem.script, language)}" for problem in report.problems],
+        text(
+            "info.pattern",
+            language,
+            pattern=_pattern_name(poem.pattern, len(poem.lines[0]), language),
+            rhyme=show(poem.rhyme, poem.script),
+        ),
         text("info.realness", language, percent=round(100 * likely)),
         text("info.classics" if known else "info.no_classics", language, lines=", ".join(map(str, known))),
         # Whose theme was forgotten on request cannot be asked for again.
@@ -91,14 +104,15 @@ def replay_command(poem: StoredPoem) -> str:
 
 def check_page(poem: Poem, report: Report, script: Script, language: str) -> str:
     """A person's poem with its tones, and every fault in words, each kind explained once."""
-    rows = [toned(line, tones, script) for line, tones in zip(poem.lines, report.tones, strict=False)]
+    rows = [toned(line, tones, script) for line, tones in zip(poem.lines, report.heard, strict=False)]
     rows += [text("info.marks", language)] if rows else []
     if report.passed:
-        rows.append(text("check.passed", language, pattern=report.pattern, rhyme=show(report.rhyme or "", script)))
+        name = _pattern_name(report.pattern, len(poem.lines[0]), language)
+        rows.append(text("check.passed", language, pattern=name, rhyme=show(report.rhyme or "", script)))
         return "\n".join(rows)
     faults = [f"• {problem_text(problem, script, language)}" for problem in report.problems]
-    kinds = dict.fromkeys(problem.kind for problem in report.problems)
-    meanings = [f"-# {text(f'explain.{kind}', language)}" for kind in kinds]
+    kinds = [problem.kind for problem in report.problems]
+    meanings = [f"-# {meaning}" for meaning in dict.fromkeys(text(f"explain.{kind}", language) for kind in kinds)]
     rows.append(text("check.faults", language, count=len(faults)))
     page = "\n".join(rows + faults + meanings)
     left_out = 0
@@ -111,10 +125,10 @@ def check_page(poem: Poem, report: Report, script: Script, language: str) -> str
 
 def problem_text(problem: Problem, script: Script, language: str) -> str:
     """A fault in words."""
-    if language == DEFAULT_LANGUAGE:
-        return escaped(problem.message)
     shown = {name: show(value, script) for name, value in problem.values.items()}
-    return escaped(catalogue(language)[f"problem.{problem.kind}"].format(**shown))
+    in_english = language == DEFAULT_LANGUAGE
+    said = PROBLEM_TEXTS[problem.kind] if in_english else catalogue(language)[f"problem.{problem.kind}"]
+    return escaped(said.format(**shown))
 
 
 def link_to(poem: StoredPoem) -> str | None:

@@ -10,7 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from poetgen.poem import Script
+from poetgen.poem import Poem, Script
+from poetgen.prosody import Report
 from poetgen.script import show, to_simplified, variants
 
 _OWN_GLOSSES = Path(__file__).parent / "texts" / "glosses.tsv"
@@ -22,21 +23,21 @@ _NOTE = re.compile(r"\s*\([^()]*\)\s*|\[[^\]]*\]")
 _VARIANT = re.compile(r"variant of ([^|\[ ]+)")
 # What a reader of verse is not helped by.
 _LESSER = re.compile(
-    r"^(surname |old variant|variant of|same as |\(?bound form\)?$|CL:|see |used |abbr\. |Taiwan pr\.|also pr\.|classifier"
-    r"|prefix |suffix |sentence-final|currency|-\w+$|\((dialect|slang|coll|vulgar|intensifier|computing|Internet|Tw|neologism"
-    r"|math|chemistry|physics|linguistics|military|sports|law|loanword|classifier))"
+    r"^(surname |old variant|variant of|same as |\(?bound form\)?$|CL:|see |used |abbr\. |Taiwan pr\.|also pr\."
+    r"|classifier|prefix |suffix |sentence-final|currency|-\w+$|\((dialect|slang|coll|vulgar|intensifier|computing"
+    r"|Internet|Tw|neologism|math|chemistry|physics|linguistics|military|sports|law|loanword|classifier))"
 )
 # A name that a poem of a thousand years ago does not mean.
 _MODERN_NAME = re.compile(
-    r"district|county|prefecture|township|municipality|surname|Taiwan|Japan|Hong Kong|Korea|Vietnam|Timor|novelist|writer"
-    r"|actor|singer|Prize|province|\bcity\b|\btown\b|economic hub|\((1[6-9]|20)\d\d",
+    r"district|county|prefecture|township|municipality|surname|Taiwan|Japan|Hong Kong|Korea|Vietnam|Timor|novelist"
+    r"|writer|actor|singer|Prize|province|\bcity\b|\btown\b|economic hub|\((1[6-9]|20)\d\d",
     re.IGNORECASE,
 )
 # How verse reads what speech reads otherwise, unless a phrase says so.
 _IN_VERSE: Mapping[str, str] = {
     "似": "sì", "盡": "jìn", "還": "huán", "佛": "fó", "卜": "bǔ", "泊": "bó", "薄": "bó", "曲": "qū", "塞": "sài",
-    "舍": "shè", "檻": "jiàn", "闕": "què", "斗": "dǒu", "了": "liǎo", "得": "dé", "著": "zhuó", "乾": "gān", "縫": "féng",
-    "裳": "cháng", "沈": "chén", "長": "cháng", "朝": "zhāo", "子": "zǐ", "頭": "tóu", "的": "dì", "論": "lùn",
+    "舍": "shè", "檻": "jiàn", "闕": "què", "斗": "dǒu", "了": "liǎo", "得": "dé", "著": "zhuó", "乾": "gān",
+    "縫": "féng", "裳": "cháng", "沈": "chén", "長": "cháng", "朝": "zhāo", "子": "zǐ", "頭": "tóu", "的": "dì",
 }  # fmt: skip
 # These change in speech with what follows; each is shown as it is alone.
 _ALONE: Mapping[str, str] = {"一": "yī", "不": "bù"}
@@ -156,21 +157,22 @@ def _gloss(word: str, pinyin: str, *, is_same: bool = False) -> str:
     return next(filter(None, (_gloss(other, pinyin, is_same=True) for other in same if len(other) == len(word))), "")
 
 
-def reading(lines: Sequence[str], tones: Sequence[Sequence[str]], script: Script, most: int) -> str:
-    """Each line with pinyin below it and its words' meanings below that, in at most `most` characters.
+def reading(poem: Poem, report: Report, script: Script, most: int) -> str:
+    """Title and lines, each with pinyin below it and its words' meanings below that, in at most `most` characters.
 
     Glosses are cut as short as it takes; pinyin never is.
 
     Args:
-        lines: In traditional characters.
-        tones: Of each line, as `pinyin_of` takes them.
-        script: In which characters are shown.
+        poem: In traditional characters.
+        report: What was found of its tones.
+        script: In which characters it is shown.
         most: At least as many as lines and pinyin take.
     """
     taken = []
-    for line, own in zip(lines, tones, strict=True):
-        spelt = pinyin_of(line, own)
-        taken.append((show(line, script), " ".join(spelt), words_of(line, spelt)))
+    for line, tones in zip((poem.title, *poem.lines), ((), *report.decided), strict=True):
+        if line:
+            spelt = pinyin_of(line, tones)
+            taken.append((show(line, script), " ".join(spelt), words_of(line, spelt)))
     page = ""
     for longest in (40, 30, 22, 16, 11, 7, 0):
         page = "\n".join(

@@ -5,6 +5,7 @@ Japanese, Korean.
 """
 
 import functools
+import re
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from poetgen.script import show, to_traditional
 
 _TABLE = Path(__file__).parent / "texts" / "themes.tsv"
 _LANGUAGES = {"ja": 1, "ko": 2}
+_AND = re.compile(r"\s+(?:and|with)\s+|\s*[,&+、，]\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +55,17 @@ def own_themes() -> frozenset[str]:
 
 
 def meant(typed: str) -> str:
-    """The theme that is meant by one of its names; anything else as it was typed."""
+    """The theme that is meant by one of its names, or by several of them together; anything else as it was typed."""
     if to_traditional(typed) in own_themes():
         return to_traditional(typed)
-    return _by_name().get(_folded(typed), typed)
+    named = [_named(part) for part in (typed, *_AND.split(typed))]
+    return named[0] or ("".join(named[1:]) if all(named[1:]) else typed)
+
+
+def _named(name: str) -> str:
+    """The theme of that name, which may be in the plural; "" if there is none."""
+    folded = _folded(name)
+    return _by_name().get(folded) or _by_name().get(folded.removesuffix("s")) or ""
 
 
 def suggestions(typed: str, script: Script, locale: str, limit: int = 25) -> list[tuple[str, str]]:

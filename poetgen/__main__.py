@@ -47,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)
+        sys.stdout.flush()
     except PoetgenError as error:
         print(f"poetgen: {error}", file=sys.stderr)
         return _EXIT_INPUT
@@ -54,10 +55,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say_how_to_go_on(options)
         return _EXIT_INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has had enough; that is no failure of ours.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_no_more()  # whoever read our output has had enough; that is no failure of ours
         return 0
+    except UnicodeEncodeError:
+        print("poetgen: what was given is no text in UTF-8. Give it in that encoding.", file=sys.stderr)
+        return _EXIT_INPUT
+    except OSError as error:
+        _write_no_more()
+        print(f"poetgen: what was to be written or read cannot be ({error}).", file=sys.stderr)
+        return _EXIT_INPUT
     return code
+
+
+def _write_no_more() -> None:
+    """Let nothing be flushed at exit, which would complain again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say_how_to_go_on(options: argparse.Namespace) -> None:

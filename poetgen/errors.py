@@ -17,13 +17,16 @@ from types import MappingProxyType
 # What people are told who asked for something that cannot be written; a caller with other languages has the same keys.
 REQUEST_TEXTS: Mapping[str, str] = MappingProxyType(
     {
-        "form": "There is no form {name!r}. The forms are: {forms}.",
+        "form": "There is no form “{name}”. The forms are: {forms}.",
         "theme_length": "The theme has {length} characters; {most} are the most.",
         "acrostic_length": (
             "The acrostic has {length} characters, but {form} has {lines} lines: give at most one a line."
         ),
         "first_line_length": "The first line has {length} characters; a line of {form} has {wanted}.",
         "first_line_acrostic": "The first line begins with {first}, the acrostic with {head}: make them agree.",
+        "first_line_rhyme": (
+            "The first line ends in {char}, which does not rhyme in {group}. Leave out the rhyme, or end it otherwise."
+        ),
         "seed": "A seed is a number from 0 to {most}.",
         "seed_and_vary": "A seed is one poem, and vary asks for others near one: give only one of them.",
         "candidates": "Choose among 1 to {most} candidates.",
@@ -38,11 +41,11 @@ REQUEST_TEXTS: Mapping[str, str] = MappingProxyType(
         "unknown_first_line": (
             "The first line may hold only Chinese characters that the poet has read; it does not know: {chars}"
         ),
-        "rhyme": "{text!r} is no level rhyme. Give one of {groups}, or a character that rhymes in one.",
+        "rhyme": "“{text}” is no rhyme group, nor a character that rhymes in one. Give one of {groups}.",
         "rhyme_several": "{text} rhymes in several groups: {groups}. Give the one you mean.",
         "rhyme_small": "The group {group} has too few sure characters to rhyme in. Choose one of {groups}.",
         "poem_empty": "Give a poem: its lines, with punctuation or line breaks between them.",
-        "poem_hanzi": "{line!r} is not Chinese characters only. Give the poem's lines and nothing else.",
+        "poem_hanzi": "“{line}” is not Chinese characters only. Give the poem's lines and nothing else.",
     }
 )
 

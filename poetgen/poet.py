@@ -80,6 +80,7 @@ class Poet:
         self._constraints = constraints_of(model)
         self._drafter = drafter_of(model, self._constraints)
         self._memory = Memory()
+        self._words = {(first, second) for first, second in model.planner.keywords.tolist() if 0 < second != first}
 
     @classmethod
     def load(
@@ -147,6 +148,10 @@ class Poet:
         )
         if rhyme and rhyme not in self.rhymes:
             raise RequestError("rhyme_small", group=rhyme, groups=" ".join(self.rhymes))
+        if first_line and rhyme:
+            end, phonology = first_line[-1], self.model.phonology
+            if phonology.possible_tones(end) == "L" and rhyme not in prosody.rhyme_groups_of(end, phonology):
+                raise RequestError("first_line_rhyme", char=end, group=rhyme)
         return replace(request, theme=theme, acrostic=acrostic, first_line=first_line, rhyme=rhyme)
 
     def _known(self, text: str, code: str) -> str:
@@ -299,20 +304,16 @@ class Poet:
         )
 
     def _title(self, ids: Sequence[int], form: Form) -> str:
-        """The two characters that tell most of a poem without a theme, in the order in which they stand."""
+        """The word of a poem without a theme that tells most of it; what begins it, if it holds no word of people's."""
         row = np.array([ids], np.int32)
         telling = planner.telling(self.model.planner.vectors, row, row)[0]
-        best = sorted(
-            dict.fromkeys(int(place) for place in np.argsort(-telling, kind="stable")),
-            key=lambda place: -telling[place],
-        )
-        chosen: dict[int, int] = {}
-        for place in best:
-            if ids[place] not in chosen.values():
-                chosen[place] = ids[place]
-            if len(chosen) == 2:
-                break
-        return self.model.vocabulary.decode([chosen[place] for place in sorted(chosen)])
+        length = form.line_lengths[0]
+        words = {
+            (ids[place], ids[place + 1]): float(telling[place] + telling[place + 1])
+            for place in range(form.num_chars - 1)
+            if (place + 1) % length and (ids[place], ids[place + 1]) in self._words
+        }
+        return self.model.vocabulary.decode(max(words, key=lambda word: words[word], default=(ids[0], ids[1])))
 
 
 def _together(requests: Sequence[PoemRequest], sizes: Sequence[int]) -> Iterator[list[int]]:

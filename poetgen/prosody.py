@@ -60,8 +60,8 @@ PROBLEM_TEXTS: Mapping[ProblemKind, str] = MappingProxyType(
     {
         "form": "A regulated poem has 4 or 8 lines of 5 or 7 characters each; this has lines of {lengths}.",
         "oblique rhyme": (
-            "Its even lines end in oblique tones (仄): that is old-style verse (古體), which has no pattern of tones to "
-            "keep. Nothing is wrong with it, but it is no regulated verse."
+            "Its even lines end in oblique tones (仄): that is old-style verse (古體), which has no pattern of tones "
+            "to keep. Nothing is wrong with it, but it is no regulated verse."
         ),
         "level wanted": "Line {number}, {line}: character {place}, {char}, should be level (平).",
         "oblique wanted": "Line {number}, {line}: character {place}, {char}, should be oblique (仄).",
@@ -152,6 +152,14 @@ class Report:
     @property
     def passed(self) -> bool:
         return not self.problems
+
+    @property
+    def decided(self) -> tuple[tuple[str, ...], ...]:
+        """Of each character the tone that the pattern decides for, if it may be heard in both; else ""."""
+        return tuple(
+            tuple(settled if len(possible) > len(settled) else "" for possible, settled in zip(*line, strict=True))
+            for line in zip(self.tones, self.heard, strict=True)
+        )
 
 
 def _fits(template: str, tones: Sequence[str]) -> bool:

@@ -6,6 +6,7 @@ One encoder for the corpus and for what people type. Knows no poems and no model
 import functools
 import re
 import unicodedata
+from collections.abc import Mapping
 
 import opencc
 
@@ -42,6 +43,12 @@ _VARIANT_GROUPS = """
 耕畊 簪簮 莅蒞 廉亷 圖圗 褌裩 頹頺 挾挟 驗騐 圓圎 換换 涅湼 熙熈 聯聫 慚慙
 """.split()  # noqa: SIM905 (350 quoted strings would hide the table)
 _FOLD = {ord(variant): group[0] for group in _VARIANT_GROUPS for variant in group[1:]}
+
+# As each script is printed today, where neither the form that this project writes nor what OpenCC makes of it is.
+_SHOWN: Mapping[Script, Mapping[int, int]] = {
+    "simplified": str.maketrans("簷蘂祇嬾堦顦顇槩賸鬬著沈僊閤秔櫺羇𦶟𣃁斲", "檐蕊只懒阶憔悴概剩斗着沉仙阁粳棂羁爇斫斫"),
+    "traditional": str.maketrans("却挂鈎鉢蘂𦶟", "卻掛鉤缽蕊爇"),
+}
 
 _VARIANTS = {char: group for group in _VARIANT_GROUPS for char in group}
 
@@ -85,5 +92,6 @@ def to_traditional(text: str) -> str:
 
 
 def show(text: str, script: Script) -> str:
-    """A text of ours (traditional) in the script asked for."""
-    return to_simplified(text) if script == "simplified" else text
+    """A text of ours (traditional) in the script asked for, as it is printed today."""
+    printed = text.translate(_SHOWN[script])
+    return to_simplified(printed).translate(_SHOWN[script]) if script == "simplified" else printed

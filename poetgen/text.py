@@ -7,7 +7,7 @@ from poetgen import script
 from poetgen.errors import RequestError
 from poetgen.poem import FORMS_BY_LENGTHS, Poem, Script, punctuated
 
-_LINE_END = re.compile(r"[，。！？；、,.!?;：:\s]+")
+_LINE_END = re.compile(r"[，。！？；、,.!?;：:\s《》〈〉「」『』“”\u2018\u2019\"'（）()【】\[\]…—·]+")
 
 
 def split_lines(text: str) -> list[str]:
@@ -18,16 +18,27 @@ def split_lines(text: str) -> list[str]:
 def parse_poem(text: str) -> Poem:
     """A poem as a person types it: lines end at punctuation or a line break; its form, if it has one of ours.
 
+    Title and author may stand before it, if what follows them has one of our forms.
+
     Raises:
         RequestError: It is empty or holds something other than Chinese characters.
     """
-    lines = tuple(script.to_traditional(line) for line in split_lines(text))
+    pieces = split_lines(text)
+    lines = tuple(script.to_traditional(line) for line in pieces[_num_before(pieces) :])
     if not lines:
         raise RequestError("poem_empty")
     for line in lines:
         if not script.is_hanzi(line):
             raise RequestError("poem_hanzi", line=line)
     return Poem(lines, FORMS_BY_LENGTHS.get(tuple(map(len, lines))))
+
+
+def _num_before(pieces: Sequence[str]) -> int:
+    """How many pieces, three at most, stand before a poem of one of our forms."""
+    for before in range(min(4, len(pieces))):
+        if tuple(map(len, pieces[before:])) in FORMS_BY_LENGTHS:
+            return before
+    return 0
 
 
 def couplets(lines: Sequence[str], shown_in: Script) -> list[str]:

@@ -147,7 +147,8 @@ class PoemCog(commands.Cog):
     async def _read(self, interaction: discord.Interaction[Any], about: str) -> None:
         asker, poem = await self._get(interaction, about)
         await self._bot.replies.think(interaction, ephemeral=True)
-        page = await self._aside(reading, poem.lines, poem.script, MAX_PAGE - 100)
+        report = self._poems.inference.poet.inspect(poem.poem)
+        page = await self._aside(reading, poem.poem, report, poem.script, MAX_PAGE - 100)
         await self._bot.replies.answer(interaction, f"{page}\n{text('read.source', asker.language)}")
 
     async def _info(self, interaction: discord.Interaction[Any], about: str) -> None:

@@ -69,9 +69,8 @@ class FakePoet:
         return request
 
     def inspect(self, poem: Poem) -> Report:
-        return Report(
-            "BAaB", "東", tuple(tuple("LO"[place % 2] for place in range(len(line))) for line in poem.lines), ()
-        )
+        tones = tuple(tuple("LO"[place % 2] for place in range(len(line))) for line in poem.lines)
+        return Report("BAaB", "東", tones, tones, ())
 
     def compose(self, requests: Sequence[PoemRequest]) -> list[Composition]:
         self.batches.append(list(requests))

@@ -24,6 +24,7 @@ SOURCE = "\n".join(
 ).replace("'", '"')
 # Keys that the code puts together from parts.
 _BUILT = (
+    "pattern.",
     "form.",
     "choice.",
     "explain.",

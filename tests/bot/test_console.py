@@ -84,7 +84,7 @@ async def test_admin_commands(services: Services, registry: FakeRegistry, rows: 
     assert "at 08:00 (Asia/Tokyo)" in said
     assert "no poem a day any more" in said
     assert "1 poems" in said
-    assert "这个声音没有正在进行的微调" in said
+    assert "这种诗风没有正在进行的微调" in said
     assert rows("SELECT theme FROM poems") == [("秋夜",)]
 
 
@@ -99,7 +99,7 @@ async def test_compare_and_pick(services: Services, registry: FakeRegistry, rows
 async def test_check_privacy_delete_report(services: Services, rows: Rows, tmp_path: Path) -> None:
     said = await _session(
         services, "/check 白日依山盡，黃河入海流。欲窮千里目，更上一層樓。", "/poem", "/report", "/delete", "/poem",
-        "/privacy show", "/privacy export", "/privacy delete", folder=tmp_path,
+        "/privacy show", "/privacy export", "/privacy delete", "/privacy delete yes", folder=tmp_path,
     )  # fmt: skip
     assert "白○ 日●" in said
     assert "Thank you." in said
@@ -119,6 +119,7 @@ async def test_finetune_is_shown_as_it_goes_on(services: Services, trainer: Trai
         for voter, value in ((1, 1), (2, -1)):
             rows.run(f"INSERT INTO votes VALUES (1, {voter}, {value}, 0, 1, 0)")
         yield "/finetune start"
+        yield "/finetune start yes"
         async with asyncio.timeout(20):
             while "-# after" not in "".join(said) and "after\n" not in "".join(said):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
@@ -138,7 +139,7 @@ async def test_finetune_is_shown_as_it_goes_on(services: Services, trainer: Trai
     [
         ("poem", "Commands begin with a slash"),
         ("/sonnet", "no command /sonnet"),
-        ("/poem form:sonnet", "There is no form 'sonnet'"),
+        ("/poem form:sonnet", "There is no form “sonnet”"),
         ("/poem colour:red", "colour:red is none of them"),
         ("/poem theme:秋 theme:春", "at most once"),
         ("/poem seed:many", "A seed is a whole number; many is none."),
@@ -157,6 +158,10 @@ async def test_finetune_is_shown_as_it_goes_on(services: Services, trainer: Trai
         ("/voice", "list, use, rollback"),
         ("/finetune", "start, status, cancel, history"),
         ("/finetune start", "Your votes count on every poem here"),
+        ("/quit now", "/quit takes nothing after it"),
+        ("/another theme:moon", "/another takes nothing after it"),
+        ("/privacy delete", "type: /privacy delete yes"),
+        ("/card blue", "light, dark"),
         ("/settings colour red", "show, language"),
         ("/settings words 月", "Put + before"),
         ("/settings limits many", "two numbers"),

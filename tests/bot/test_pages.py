@@ -34,9 +34,8 @@ def stored(form: str = "qilv", title: str = "秋夜", **values: Any) -> StoredPo
 def report(poem: Poem, kinds: tuple[str, ...] = ()) -> Report:
     values = dict.fromkeys(("lengths", "number", "line", "place", "char", "group", "groups"), "風")
     problems = tuple(Problem(kind, 0, 0, values) for kind in kinds)  # type: ignore[arg-type]
-    return Report(
-        "BAaB", "東", tuple(("L", "O", "LO", "L", "O", "LO", "L")[: len(line)] for line in poem.lines), problems
-    )
+    tones = tuple(("L", "O", "LO", "L", "O", "LO", "L")[: len(line)] for line in poem.lines)
+    return Report("BAaB", "東", tones, tones, problems)
 
 
 @pytest.mark.parametrize(("script", "shown"), [("simplified", "风"), ("traditional", "風")])

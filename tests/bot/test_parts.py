@@ -20,7 +20,10 @@ from bot.reading import dictionary, pinyin_of, reading, words_of
 from bot.settings import Settings
 from bot.themes import meant, own_themes, suggestions, themes
 from bot.words import WordList
+from poetgen import prosody
 from poetgen.poem import FORMS, MAX_THEME_LENGTH, Poem
+from poetgen.record import load_phonology
+from poetgen.registry import RELEASE
 from poetgen.script import is_hanzi, to_traditional
 from tests.bot.conftest import LINES
 
@@ -67,6 +70,15 @@ def test_words_are_found_folded_forwards_and_backwards(typed: str) -> None:
     assert WordList().found_in(typed)
 
 
+@pytest.mark.parametrize(
+    ("typed", "theme"),
+    [("Cats", "貓"), ("moon and flowers", "月花"), ("Wine, snow", "酒雪"), ("I miss my cat", "I miss my cat"),
+     ("秋夜", "秋夜"), ("moon and nonsense", "moon and nonsense")],
+)  # fmt: skip
+def test_themes_are_meant_in_the_plural_and_together(typed: str, theme: str) -> None:
+    assert meant(typed) == theme
+
+
 def test_words_of_the_owner_and_the_server_join_ours(tmp_path: Path) -> None:
     path = tmp_path / "words"
     path.write_text("月餅\n", encoding="utf-8")
@@ -80,18 +92,65 @@ def test_words_of_the_owner_and_the_server_join_ours(tmp_path: Path) -> None:
         WordList(tmp_path / "missing")
 
 
-def test_reading_spells_every_character_and_glosses_words() -> None:
+def glosses(line: str, tones: str = "") -> dict[str, str]:
+    return dict(words_of(line, pinyin_of(line, tones)))
+
+
+def test_every_character_is_spelt_as_it_is_read_in_its_phrase() -> None:
     assert pinyin_of("白髮三千丈") == ["bái", "fà", "sān", "qiān", "zhàng"], "髮, not 發, although both are 发"
     assert pinyin_of("龘") == ["dá"]
+    assert pinyin_of("一日不見") == ["yī", "rì", "bù", "jiàn"], "as each is alone"
+
+
+@pytest.mark.parametrize(
+    ("line", "place", "reading"),
+    [("千里江陵一日還", 6, "huán"), ("似曾相識", 0, "sì"), ("夜泊秦淮", 1, "bó"), ("淚始乾", 2, "gān"),
+     ("乾坤", 0, "qián"), ("稚子", 1, "zǐ"), ("塞下秋來", 0, "sài")],
+)  # fmt: skip
+def test_verse_is_not_read_as_speech(line: str, place: int, reading: str) -> None:
+    assert pinyin_of(line)[place] == reading
+
+
+@pytest.mark.parametrize(
+    ("line", "tones", "place", "reading"),
+    [("萬重山", "OLL", 1, "chóng"), ("自為榮", "OLL", 1, "wéi"), ("與誰論", "OLL", 2, "lún"),
+     ("無限興", "LOO", 2, "xìng"), ("虜騎", "OO", 1, "jì"), ("白日", "O?", 0, "bái")],
+)  # fmt: skip
+def test_the_tones_of_a_poem_decide_between_readings(line: str, tones: str, place: int, reading: str) -> None:
+    assert pinyin_of(line, tones)[place] == reading
+
+
+def test_words_mean_what_they_mean_when_read_so() -> None:
     assert len(dictionary()) > 80_000
-    assert ("明月", dictionary()["明月"]) in words_of("舉頭望明月")
-    assert "".join(word for word, _ in words_of("龘舉頭望明月")) == "龘舉頭望明月"
+    assert glosses("林靜鳥成歸")["鳥"] == "bird"
+    assert glosses("陰合")["合"].startswith("to join")
+    assert "fall" in glosses("落花何處去")["落"]
+    assert glosses("萬重山", "OLL")["重"].startswith("again")
+    assert glosses("舉頭望明月")["明月"].startswith("bright moon")
+    assert all(glosses(char)[char] for char in "却裏巖歎簷挂"), "by what they are other forms of"
 
 
-@pytest.mark.parametrize("most", [2000, 900, 500])
+def test_no_word_lies_across_the_place_where_the_voice_rests() -> None:
+    assert "上月" not in glosses("江上月明斜")
+    assert "小人" not in glosses("船小人爭渡")
+    assert "上月" in glosses("上月"), "it is a word, elsewhere"
+    assert "".join(glosses("龘舉頭望明月")) == "龘舉頭望明月"
+
+
+def test_no_modern_place_or_person_stands_in_a_poem() -> None:
+    found = [glosses(line) for line in ("平野入青徐", "山下何人在", "莫言花落盡")]
+    assert all(gloss for words in found for gloss in words.values())
+    said = " ".join(gloss for words in found for gloss in words.values())
+    assert not any(name in said for name in ("Hirano", "Yamashita", "Nobel"))
+    assert "river" in glosses("黃河入海流")["黃河"].lower(), "old names stay"
+
+
+@pytest.mark.parametrize("most", [2000, 1000, 600])
 def test_reading_fits_by_shorter_glosses(most: int) -> None:
-    page = reading(LINES + LINES, "simplified", most)
+    poem = Poem(LINES + LINES, None, "暮江吟")
+    page = reading(poem, prosody.check(poem, load_phonology(RELEASE)), "simplified", most)
     assert len(page) <= most
+    assert page.startswith("**暮江吟**\nmù jiāng yín")
     assert page.count("yī dào") == 2
 
 

@@ -80,7 +80,7 @@ def test_write_sets_the_poem_as_a_person_would(capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["write", "--form", "haiku"], "There is no form 'haiku'"),
+        (["write", "--form", "haiku"], "There is no form “haiku”"),
         (["write", "--theme", "x" * 500], "500 characters"),
         (["write", "--theme", "🌙"], "does not know: 🌙"),
         (["write", "--voice", "nobody"], "has no version of its own"),

@@ -35,7 +35,7 @@ def known(poet: Poet, number: int = 4) -> str:
         (PoemRequest(vary=1, seed=1), "only one of them"),
         (PoemRequest(candidates=0), "Choose among 1 to"),
         (PoemRequest(temperature=9.0), "A temperature is a number"),
-        (PoemRequest(rhyme="x"), "no level rhyme"),
+        (PoemRequest(rhyme="x"), "no rhyme group"),
     ],
 )
 def test_bad_requests_are_refused_by_name(poet: Poet, request_: PoemRequest, message: str) -> None:

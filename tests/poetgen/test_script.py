@@ -34,3 +34,14 @@ def test_only_chinese_characters_are_hanzi() -> None:
 def test_shown_in_either_script() -> None:
     assert script.show("為誰風露", "simplified") == "为谁风露"
     assert script.show("為誰風露", "traditional") == "為誰風露"
+
+
+@pytest.mark.parametrize(
+    ("text", "simplified", "traditional"),
+    [("畫簷花蘂", "画檐花蕊", "畫簷花蕊"), ("却挂夜沈沈", "却挂夜沉沉", "卻掛夜沈沈"),
+     ("爇香都護著", "爇香都护着", "爇香都護著"), ("高閤", "高阁", "高閤")],
+)  # fmt: skip
+def test_each_script_is_as_it_is_printed_today(text: str, simplified: str, traditional: str) -> None:
+    assert script.show(text, "simplified") == simplified
+    assert script.show(text, "traditional") == traditional
+    assert script.to_traditional(script.show(text, "traditional")) == script.fold(text), "typed again, it is the same"
