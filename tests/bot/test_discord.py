@@ -510,6 +510,23 @@ async def test_deleted_while_away_is_forgotten(
     assert rows("SELECT id FROM poems") == []
 
 
+@pytest.mark.parametrize("rated", ["vote_buttons = 1", "hidden = 1", "vote_buttons = 0"])
+async def test_poem_in_a_channel_that_was_deleted_while_away_is_forgotten(
+    simcord_env: simcord.Env, place: Place, simcord_bot: PoetBot, rows: Rows, rated: str
+) -> None:
+    await place.poem()
+    await place.poem()
+    rows.run(f"UPDATE poems SET {rated}, channel_id = 4242 WHERE id = 1")
+    rows.run("UPDATE poems SET channel_id = 4242, guild_id = 4243 WHERE id = 2")  # asked for where it is no member
+    await place.poem()
+    cog = simcord_bot.get_cog("CatchUpCog")
+    assert isinstance(cog, CatchUpCog)
+    cog.pause_seconds = 0.0
+    simcord_env.inject_error("GET", "/channels/4242/messages/*", status=404, code=10003, times=None)
+    await cog.catch_up()
+    assert rows("SELECT id FROM poems") == [(3,)]
+
+
 def _sync_count(env: simcord.Env) -> int:
     return sum(request.method == "PUT" and request.path.endswith("/commands") for request in env.http_requests)
 
