@@ -95,7 +95,8 @@ async def test_likes_alone_are_no_taste(services: Services, watched: Watched) ->
         await services.finetuning.begin(ADMIN, 5)
 
 
-async def test_gate_may_refuse(services: Services, watched: Watched) -> None:
+async def test_gate_may_refuse(services: Services, watched: Watched, registry: FakeRegistry) -> None:
+    registry.heard["server-5"] = ["damaged-1"]  # and no version of it can be read
     await services.finetuning.start()
     await services.finetuning.begin(ADMIN, 5)
     job, _ = await _ended(watched)
