@@ -194,7 +194,9 @@ class Finetuning:
                         return
 
     async def _run(self, job: Job) -> None:
+        # The one that is heard may be none of those that can be chosen: its files may be damaged.
         known = {version.name for version in await self._voices.heard(job.guild_id)}
+        known.add(await self._voices.current(job.guild_id))
         task = asyncio.create_task(self._train(job), name=f"finetune-{job.id}")
         self._running, self._cancelled = (job.id, task), False
         try:

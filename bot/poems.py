@@ -48,7 +48,7 @@ class Limits:
     """What holds where a server chose nothing.
 
     Attributes:
-        quota: Poems of a member a day.
+        quota: Poems of a member a day, in each server.
         cooldown: Seconds between two of them.
         script: The characters of poems.
     """

@@ -32,7 +32,7 @@ REFUSED = (discord.HTTPException, aiohttp.ClientError, OSError, TimeoutError)
 _ALREADY = 40060  # acknowledged already: another instance was quicker, or we were by the watch
 _WATCH_SECONDS = 1.2
 AGAIN = "again"  # among an interaction's extras: it was "Try again"
-_PUBLIC_COMMANDS = frozenset(("poem",))
+_PUBLIC_COMMANDS = frozenset(("poem", "top"))
 
 
 def pressed_message(interaction: discord.Interaction[Any]) -> discord.Message | None:

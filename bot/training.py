@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 _log = logging.getLogger(__name__)
-_NICENESS = 10
 _GRACE_SECONDS = 5.0  # from SIGTERM to SIGKILL
 _LONGEST_LINE = 2**20
 _MEMORY_SECONDS = 0.5  # how often its memory is looked at
@@ -54,7 +53,7 @@ class Outcome:
 
 
 class TrainingProcess:
-    """A child in a session of its own, at low priority.
+    """A child in a session of its own; a fine-tune lowers its priority itself.
 
     Args:
         command: What to run.
@@ -95,8 +94,6 @@ class TrainingProcess:
         except OSError as error:
             _log.error("the fine-tune cannot be started: %s", error)
             return Outcome("failed", reasons=("start",))
-        with suppress(OSError):  # it may have ended already
-            os.setpriority(os.PRIO_PROCESS, process.pid, _NICENESS)
         complaints = asyncio.create_task(self._last_complaint(process), name="finetune-stderr")
         watch = asyncio.create_task(self._watch_memory(process.pid), name="finetune-memory")
         try:

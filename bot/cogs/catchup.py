@@ -24,6 +24,7 @@ _DAYS_MS = 30 * 86_400_000
 _MAX_POEMS, _MAX_UNNOTED, _MAX_USERS = 500, 50, 500
 _PAUSE_SECONDS = 0.3
 _ERASE_EVERY_SECONDS = 6 * 3600
+_NO_CHANNEL, _NO_MESSAGE = 10003, 10008  # Discord's codes for what was deleted
 
 
 class CatchUpCog(commands.Cog):
@@ -122,16 +123,26 @@ class CatchUpCog(commands.Cog):
             await self._store.poems.note_message(poem.id, message_id)
 
     async def _count(self, poem: StoredPoem) -> int:
-        """Make the stored votes those that a message's reactions tell; returns how many changed."""
+        """Make the stored votes those that a message's reactions tell; returns how many changed.
+
+        If the message or its channel was deleted, the poem goes; also one that is rated by buttons, or hidden.
+        """
         assert poem.message_id is not None and poem.channel_id is not None  # noqa: PT018 (not a test)
+        guild = None if poem.guild_id is None else self._bot.get_guild(poem.guild_id)
+        if poem.guild_id is not None and guild is None:
+            return 0  # the bot is no member there, and may not look
         channel = self._bot.get_partial_messageable(poem.channel_id, guild_id=poem.guild_id)
         try:
             message = await channel.fetch_message(poem.message_id)
         except discord.NotFound as error:
-            if error.code == 10008:  # the message, not the channel
+            if error.code == _NO_MESSAGE:
                 await self._store.poems.delete(poem.id)
+            elif error.code == _NO_CHANNEL and guild is not None and not guild.unavailable:
+                await self._store.poems.delete_in(poem.channel_id)
             return 0
         except discord.Forbidden:
+            return 0
+        if poem.vote_buttons or poem.hidden:
             return 0
         found: dict[int, set[int]] = defaultdict(set)
         for reaction in message.reactions:

@@ -27,13 +27,13 @@ class Store:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.poems = PoemShelf(database)
-        self.votes = Votes(database)
+        self.notes = Notes(database)
+        self.votes = Votes(database, self.notes)
         self.servers = Servers(database)
         self.dailies = Dailies(database)
-        self.usage = Usage(database)
+        self.usage = Usage(database, self.notes)
         self.jobs = Jobs(database)
         self.comparisons = Comparisons(database)
-        self.notes = Notes(database)
         self.people = People(database, self.notes)
 
     @classmethod

@@ -3,12 +3,16 @@
 Knows no Discord: an interaction's data is a string to it.
 """
 
+import hmac
 import secrets
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.store.database import Database, now_ms
 from bot.store.tables import meta, retries
+
+_FORGOTTEN_KEY = "forgotten_key"
 
 
 class Notes:
@@ -20,6 +24,7 @@ class Notes:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._secrets: dict[str, bytes] = {}
 
     async def noted(self, key: str) -> str | None:
         """What was noted under a key, if anything."""
@@ -34,11 +39,22 @@ class Notes:
 
     async def secret(self, key: str) -> bytes:
         """A random key of 32 bytes, made when it is first asked for."""
-        found = await self.noted(key)
-        if found is None:
-            found = secrets.token_hex(32)
-            await self.note(key, found)
-        return bytes.fromhex(found)
+        if key not in self._secrets:
+
+            async def work(connection: AsyncConnection) -> str:
+                row = (await connection.execute(sa.select(meta.c.value).where(meta.c.key == key))).first()
+                if row is not None:
+                    return str(row.value)
+                made = secrets.token_hex(32)
+                await connection.execute(sa.insert(meta).values(key=key, value=made))
+                return made
+
+            self._secrets[key] = bytes.fromhex(await self._database.write(work))
+        return self._secrets[key]
+
+    async def hashed(self, user_id: int) -> str:
+        """A hash by which a person is known again who asked to be forgotten."""
+        return hmac.digest(await self.secret(_FORGOTTEN_KEY), str(user_id).encode(), "sha256").hex()
 
     async def keep_retry(self, retry_id: str, user_id: int, data: str) -> None:
         """Keep what somebody asked for."""

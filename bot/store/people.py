@@ -3,7 +3,6 @@
 Knows no Discord.
 """
 
-import hmac
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,6 +12,7 @@ from bot.store.database import Database, now_ms
 from bot.store.notes import Notes
 from bot.store.poems import FORGOTTEN
 from bot.store.tables import comparisons, forgotten, jobs, poems, reports, retries, usage, votes
+from bot.store.usage import counted_as, day_of
 
 # Each table with a person in it, and the column that says who.
 _TRACES = {
@@ -25,7 +25,6 @@ _TRACES = {
     "retries": retries.c.user_id,
 }
 UNTITLED = "無題"
-_KEY = "forgotten_key"
 
 
 class People:
@@ -60,11 +59,11 @@ class People:
     async def forget(self, user_id: int) -> None:
         """Forget a person in one transaction.
 
-        Votes, reports, quotas, picks and kept requests go. Poems that hold the person's own characters go; of the
-        others the poem stays, without who asked and for what. Reactions still stand under poems, so that a hash of the
-        person is kept by which `were_forgotten` knows them again.
+        Votes, reports, picks and kept requests go. Poems that hold the person's own characters go; of the others the
+        poem stays, without who asked and for what. Reactions still stand under poems, so that a hash of the person is
+        kept by which `were_forgotten` knows them again; and under it today's counts, or this would fill the quota.
         """
-        person = await self._hashed(user_id)
+        person = await self._notes.hashed(user_id)
         mine = poems.c.requester_id == user_id
         typed = sa.or_(poems.c.acrostic != "", poems.c.first_line != "")
         nobody = {"requester_id": FORGOTTEN, "theme": "", "title": UNTITLED, "asked_rhyme": ""}
@@ -72,8 +71,12 @@ class People:
             *(
                 sa.delete(table.table).where(table == user_id)
                 for name, table in _TRACES.items()
-                if name not in ("poems", "jobs")
+                if name not in ("poems", "jobs", "usage")
             ),
+            sa.update(usage)
+            .where(usage.c.member_id == user_id, usage.c.day == day_of(now_ms()))
+            .values(member_id=counted_as(person)),
+            sa.delete(usage).where(usage.c.member_id == user_id),
             sa.delete(poems).where(mine, typed),
             sa.update(poems).where(mine, poems.c.theme == "").values(requester_id=FORGOTTEN),
             sa.update(poems).where(mine).values(nobody),
@@ -84,13 +87,13 @@ class People:
 
     async def were_forgotten(self, user_ids: Iterable[int], since_ms: int) -> set[int]:
         """Which of these people asked to be forgotten since a time."""
-        people = {await self._hashed(user_id): user_id for user_id in user_ids}
+        people = {await self._notes.hashed(user_id): user_id for user_id in user_ids}
         query = sa.select(forgotten.c.person).where(forgotten.c.asked_at >= since_ms)
         return {people[row.person] for row in await self._database.all(query) if row.person in people}
 
     async def forget_hashes(self, before_ms: int) -> None:
         """Delete the hashes of those who were forgotten before a time."""
-        await self._database.execute(sa.delete(forgotten).where(forgotten.c.asked_at < before_ms))
-
-    async def _hashed(self, user_id: int) -> str:
-        return hmac.digest(await self._notes.secret(_KEY), str(user_id).encode(), "sha256").hex()
+        await self._database.execute(
+            sa.delete(forgotten).where(forgotten.c.asked_at < before_ms),
+            sa.delete(usage).where(usage.c.member_id < FORGOTTEN, usage.c.last_at < before_ms),
+        )

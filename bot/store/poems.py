@@ -206,11 +206,10 @@ class PoemShelf:
         return [stored(row) for row in await self._database.all(query)]
 
     async def shown_since(self, since_ms: int, limit: int) -> list[StoredPoem]:
-        """Poems that are rated by reactions, the latest first."""
+        """Poems that a message shows, the latest first."""
         query = (
             sa.select(poems)
             .where(poems.c.message_id.is_not(None), poems.c.created_at >= since_ms, poems.c.channel_id.is_not(None))
-            .where(poems.c.vote_buttons.is_(False), poems.c.hidden.is_(False))
             .order_by(poems.c.id.desc())
             .limit(limit)
         )

@@ -10,6 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.errors import BotError
 from bot.store.database import Database, now_ms
+from bot.store.notes import Notes
+from bot.store.poems import FORGOTTEN
 from bot.store.tables import usage
 
 _DAY_MS = 86_400_000
@@ -26,15 +28,31 @@ class Taken:
     before: int
 
 
+def day_of(time_ms: int) -> int:
+    """The day of a time, as the table has it."""
+    return time_ms // _DAY_MS
+
+
+def counted_as(person: str) -> int:
+    """The id, like nobody's, under which the counts of a person stay who asked to be forgotten.
+
+    Args:
+        person: The person's hash.
+    """
+    return FORGOTTEN - 1 - int(person[:15], 16)
+
+
 class Usage:
     """Cooldowns and quotas.
 
     Args:
         database: Where they are kept.
+        notes: Know those again who asked to be forgotten.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, notes: Notes) -> None:
         self._database = database
+        self._notes = notes
 
     async def take(self, member_id: int, guild_id: int | None, quota: int, cooldown_ms: int) -> Taken:
         """Take one poem from a member's quota; a day is a day of UTC.
@@ -43,13 +61,14 @@ class Usage:
             BotError: It is too soon ("cooldown"), or none is left today ("quota"); nothing was taken.
         """
         now = now_ms()
-        mine = (usage.c.member_id == member_id, usage.c.guild_id == (guild_id or 0))
+        ids = (member_id, counted_as(await self._notes.hashed(member_id)))
+        mine = (usage.c.member_id.in_(ids), usage.c.guild_id == (guild_id or 0))
 
         async def work(connection: AsyncConnection) -> Taken:
-            row = (await connection.execute(sa.select(usage).where(*mine))).first()
-            day = now // _DAY_MS
-            used = row.used if row is not None and row.day == day else 0
-            before = row.last_at if row is not None else 0
+            rows = (await connection.execute(sa.select(usage).where(*mine))).fetchall()
+            day = day_of(now)
+            used = max((row.used for row in rows if row.day == day), default=0)
+            before = max((row.last_at for row in rows), default=0)
             if 0 <= now - before < cooldown_ms:
                 raise BotError("cooldown", seconds=-(-(cooldown_ms - (now - before)) // 1000))
             if used >= quota:

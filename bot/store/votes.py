@@ -3,7 +3,7 @@
 Knows no emoji and no message.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.asker import CONSOLE
 from bot.store.database import Database, now_ms
-from bot.store.poems import StoredPoem, stored
-from bot.store.tables import poems, reports, votes
+from bot.store.notes import Notes
+from bot.store.poems import FORGOTTEN, StoredPoem, stored
+from bot.store.tables import forgotten, poems, reports, votes
 
 _POEMS_A_PAGE = 500
 
@@ -42,10 +43,12 @@ class Votes:
 
     Args:
         database: Where they are kept.
+        notes: Know those again who asked to be forgotten.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, notes: Notes) -> None:
         self._database = database
+        self._notes = notes
 
     async def cast(self, poem_id: int, voter_id: int, value: int, *, reaction: bool = False) -> bool:
         """Keep a vote, 1 or -1, in place of any earlier one by the same person; returns whether the poem is there.
@@ -53,7 +56,22 @@ class Votes:
         The requester's own vote weighs nothing, except in the console, where there is nobody else. Of two reactions the
         earlier stands on, and is remembered.
         """
-        return await self._database.write(lambda connection: _cast(connection, poem_id, voter_id, value, reaction))
+        person = await self._notes.hashed(voter_id)
+
+        async def work(connection: AsyncConnection) -> bool:
+            poem = (await connection.execute(sa.select(poems).where(poems.c.id == poem_id))).first()
+            if poem is None:
+                return False
+            own = (votes.c.poem_id == poem_id, votes.c.voter_id == voter_id)
+            before = (await connection.execute(sa.select(votes.c.value, votes.c.other_stands).where(*own))).first()
+            other = reaction and before is not None and (before.value != value or before.other_stands)
+            await connection.execute(_deletion(poem_id, voter_id))
+            weightless = await _weightless(connection, stored(poem), {voter_id: person})
+            kept: dict[str, object] = {**_row(poem_id, voter_id, value, weightless), "other_stands": other}
+            await connection.execute(sa.insert(votes).values(kept))
+            return True
+
+        return await self._database.write(work)
 
     async def press_all(self, poem_id: int, presses: Sequence[tuple[int, int]]) -> tuple[StoredPoem, int, int] | None:
         """Keep votes on one poem, (voter, value) each, or take back what is the same again.
@@ -63,19 +81,21 @@ class Votes:
         Returns:
             The poem, and the votes for and against; None if it is gone or hidden.
         """
+        people = {voter: await self._notes.hashed(voter) for voter, _ in presses}
 
         async def work(connection: AsyncConnection) -> tuple[StoredPoem, int, int] | None:
             row = (await connection.execute(sa.select(poems).where(poems.c.id == poem_id))).first()
             if row is None or row.hidden:
                 return None
-            poem, voters = stored(row), {voter for voter, _ in presses}
-            theirs = (votes.c.poem_id == poem_id, votes.c.voter_id.in_(voters))
+            poem = stored(row)
+            theirs = (votes.c.poem_id == poem_id, votes.c.voter_id.in_(people))
             found = await connection.execute(sa.select(votes.c.voter_id, votes.c.value).where(*theirs))
             now: dict[int, int | None] = {int(known.voter_id): int(known.value) for known in found}
             for voter, value in presses:
                 now[voter] = None if now.get(voter) == value else value
             await connection.execute(sa.delete(votes).where(*theirs))
-            rows = [_row(poem_id, voter, value, poem.requester_id) for voter, value in now.items() if value is not None]
+            weightless = await _weightless(connection, poem, people)
+            rows = [_row(poem_id, voter, value, weightless) for voter, value in now.items() if value is not None]
             if rows:
                 await connection.execute(sa.insert(votes), rows)
             return poem, *_tally((await connection.execute(_counted(poem_id))).fetchall())
@@ -137,7 +157,7 @@ class Votes:
                     await connection.execute(sa.update(votes).where(*own).values(other_stands=other))
                     continue
                 await connection.execute(_deletion(poem_id, voter))
-                await connection.execute(sa.insert(votes).values(_row(poem_id, voter, value, requester.requester_id)))
+                await connection.execute(sa.insert(votes).values(_row(poem_id, voter, value, {requester.requester_id})))
                 changed += 1
             return changed + len(gone)
 
@@ -211,21 +231,17 @@ def _deletion(poem_id: int, voter_id: int) -> sa.Delete:
     return sa.delete(votes).where(votes.c.poem_id == poem_id, votes.c.voter_id == voter_id)
 
 
-async def _cast(connection: AsyncConnection, poem_id: int, voter_id: int, value: int, reaction: bool) -> bool:
-    row = (await connection.execute(sa.select(poems.c.requester_id).where(poems.c.id == poem_id))).first()
-    if row is None:
-        return False
-    own = (votes.c.poem_id == poem_id, votes.c.voter_id == voter_id)
-    before = (await connection.execute(sa.select(votes.c.value, votes.c.other_stands).where(*own))).first()
-    other = reaction and before is not None and (before.value != value or before.other_stands)
-    await connection.execute(_deletion(poem_id, voter_id))
-    kept: dict[str, object] = {**_row(poem_id, voter_id, value, row.requester_id), "other_stands": other}
-    await connection.execute(sa.insert(votes).values(kept))
-    return True
+async def _weightless(connection: AsyncConnection, poem: StoredPoem, people: Mapping[int, str]) -> set[int]:
+    """Who of these people (id -> hash) may have asked for a poem: whoever is known to, or was forgotten since."""
+    if poem.requester_id != FORGOTTEN:
+        return {poem.requester_id}
+    since = (forgotten.c.person.in_(people.values()), forgotten.c.asked_at >= poem.created_at)
+    known = {row.person for row in await connection.execute(sa.select(forgotten.c.person).where(*since))}
+    return {user_id for user_id, person in people.items() if person in known}
 
 
-def _row(poem_id: int, voter_id: int, value: int, requester_id: int) -> dict[str, int]:
-    weight = 0 if voter_id == requester_id != CONSOLE else 1
+def _row(poem_id: int, voter_id: int, value: int, weightless: Set[int]) -> dict[str, int]:
+    weight = 0 if voter_id in weightless and voter_id != CONSOLE else 1
     return {"poem_id": poem_id, "voter_id": voter_id, "value": value, "created_at": now_ms(), "weight": weight}
 
 

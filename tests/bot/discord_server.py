@@ -105,6 +105,8 @@ class Discord:
             self.shown[parts[2]] = body
             self._answered(f"{parts[2]} edited")
             return _json(self.message(body or {}))
+        if parts[0] == "channels" and parts[2:3] == ["messages"] and len(parts) == 4 and request.method == "GET":
+            return _json(self.message({}) | {"id": parts[3]})
         answers: dict[str, Any] = {
             "/users/@me": USER,
             "/oauth2/applications/@me": {

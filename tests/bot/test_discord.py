@@ -13,6 +13,7 @@ import aiohttp
 import discord
 import pytest
 import simcord
+from discord.ext import commands
 
 from bot.asker import Asker
 from bot.client import PoetBot
@@ -509,6 +510,23 @@ async def test_deleted_while_away_is_forgotten(
     assert rows("SELECT id FROM poems") == []
 
 
+@pytest.mark.parametrize("rated", ["vote_buttons = 1", "hidden = 1", "vote_buttons = 0"])
+async def test_poem_in_a_channel_that_was_deleted_while_away_is_forgotten(
+    simcord_env: simcord.Env, place: Place, simcord_bot: PoetBot, rows: Rows, rated: str
+) -> None:
+    await place.poem()
+    await place.poem()
+    rows.run(f"UPDATE poems SET {rated}, channel_id = 4242 WHERE id = 1")
+    rows.run("UPDATE poems SET channel_id = 4242, guild_id = 4243 WHERE id = 2")  # asked for where it is no member
+    await place.poem()
+    cog = simcord_bot.get_cog("CatchUpCog")
+    assert isinstance(cog, CatchUpCog)
+    cog.pause_seconds = 0.0
+    simcord_env.inject_error("GET", "/channels/4242/messages/*", status=404, code=10003, times=None)
+    await cog.catch_up()
+    assert rows("SELECT id FROM poems") == [(3,)]
+
+
 def _sync_count(env: simcord.Env) -> int:
     return sum(request.method == "PUT" and request.path.endswith("/commands") for request in env.http_requests)
 
@@ -700,8 +718,16 @@ def test_bot_asks_for_no_privileged_intent(simcord_bot: PoetBot) -> None:
 
 
 async def test_other_messages_are_not_even_looked_at(place: Place, simcord_bot: PoetBot) -> None:
-    await place.bob.send(place.channel, "<@1> poem")
-    assert list(simcord_bot.cached_messages) == []
+    @commands.command()
+    async def poem(context: commands.Context[Any]) -> None:
+        await context.send("looked at")
+
+    simcord_bot.add_command(poem)
+    assert simcord_bot.user is not None
+    before = len(place.env.http_requests)
+    await place.bob.send(place.channel, f"{simcord_bot.user.mention} poem")
+    await place.env.settle()
+    assert len(place.env.http_requests) == before
 
 
 async def test_interaction_without_answer_is_acknowledged_by_the_watch(
@@ -721,6 +747,13 @@ async def test_interaction_without_answer_is_acknowledged_by_the_watch(
     callbacks = [request.json for request in simcord_env.http_requests if request.path.endswith("/callback")]
     assert [callback["type"] for callback in callbacks if callback] == [5]
     assert not result.ephemeral, "a poem is for all"
+
+    async def none_yet(*_: Any) -> list[Any]:
+        await asyncio.sleep(0.1)
+        return []
+
+    monkeypatch.setattr("bot.cogs.top.leaderboard", none_yet)
+    assert not (await place.alice.slash(place.channel, "top")).ephemeral, "so is the list of the best"
 
 
 def test_discord_is_the_real_one() -> None:

@@ -19,7 +19,7 @@ from bot.poems import Limits
 from bot.preferences import Preferences
 from bot.store import Store
 from bot.store.database import _config, least_id
-from bot.store.poems import Setting
+from bot.store.poems import FORGOTTEN, Setting
 from bot.store.servers import Choices
 from bot.store.tables import metadata
 from poetgen.poem import Composition, PoemRequest
@@ -125,6 +125,7 @@ async def test_write_that_began_is_finished_even_if_its_task_is_cancelled(
     store: Store, composition: Composition, rows: Rows
 ) -> None:
     poem_id = await _add(store, composition)
+    await store.notes.hashed(0)  # for which a key is made once
     for voter_id in range(30):
         task = asyncio.create_task(store.votes.cast(poem_id, voter_id, 1))
         for _ in range(2 + voter_id % 10):
@@ -360,6 +361,42 @@ async def test_quota_and_cooldown_hold_over_a_restart_and_are_given_back(url: st
             await store.usage.take(1, 2, 2, 0)
         assert refused.value.key == "quota"
         assert str(refused.value.values["at"]).startswith("<t:")
+
+
+async def test_forgotten_person_has_no_new_quota_today(store: Store, rows: Rows) -> None:
+    await store.usage.take(1, 2, 9, 60_000)
+    await store.usage.take(1, 3, 2, 0)
+    await store.usage.take(1, 3, 2, 0)
+    for _ in range(2):
+        await store.people.forget(1)
+        assert rows("SELECT used FROM usage WHERE member_id > 0") == []
+        for guild_id, cooldown_ms, refused in ((2, 60_000, "cooldown"), (3, 0, "quota")):
+            with pytest.raises(BotError) as error:
+                await store.usage.take(1, guild_id, 2, cooldown_ms)
+            assert error.value.key == refused
+    await store.usage.take(5, 2, 9, 60_000)
+    await store.usage.take(1, 2, 9, 0)
+    assert rows("SELECT member_id, used FROM usage WHERE guild_id = 2 ORDER BY member_id") == [(1, 2), (5, 1)]
+    await store.people.forget(1)
+    await store.people.forget_hashes(2**62)
+    assert rows("SELECT member_id FROM usage") == [(5,)]
+
+
+async def test_forgotten_requesters_vote_weighs_nothing_still(
+    store: Store, composition: Composition, rows: Rows
+) -> None:
+    poem = await store.poems.add(Setting(1, 2, 3), REQUEST, composition)
+    await store.people.forget(1)
+    weights = "SELECT voter_id, weight FROM votes ORDER BY voter_id"
+    await store.votes.press_all(poem.id, [(1, 1), (4, 1)])
+    assert rows(weights) == [(1, 0), (4, 1)]
+    for voter_id in (1, 4):
+        await store.votes.cast(poem.id, voter_id, -1)
+    assert rows(weights) == [(1, 0), (4, 1)]
+    await asyncio.sleep(0.002)
+    other = await store.poems.add(Setting(FORGOTTEN, 2, 3, purpose="daily"), REQUEST, composition)
+    await store.votes.cast(other.id, 1, 1)
+    assert rows("SELECT weight FROM votes WHERE poem_id = 2") == [(1,)], "it was written afterwards"
 
 
 async def test_requests_at_the_same_moment_do_not_pass_the_quota_together(store: Store) -> None:
