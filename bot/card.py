@@ -98,7 +98,8 @@ def _drawn(lines: Sequence[str], title: str, seal: str, font: Path, shade: Shade
     step = min(round(size * 1.1), 1010 // length)  # closer than the columns stand, so that they are seen as columns
     body = _font(font, size)
     top = (HEIGHT - step * length - 56) // 2 + step // 2
-    title_size = min(round(size * 0.62), 1010 * 4 // (5 * max(1, len(title))))
+    # A long title goes on below the lines, as small as it must be to end above the frame.
+    title_size = min(round(size * 0.62), round((HEIGHT - 90 - (top - size // 2)) / 1.25 / max(1, len(title))))
     whole = pitch * num_columns + round(title_size * 1.9)
     right = (WIDTH + whole) // 2
     _column(draw, title, _font(font, title_size), right - title_size // 2, top - size // 2 + title_size // 2,
