@@ -46,6 +46,7 @@ async def soak(minutes: float, folder: Path) -> dict[str, float]:
     sizes: list[float] = []
     counts: list[float] = []
     asked = 0
+    poems: list[str] = []
     async with running() as discord:
         bot = await start(folder, discord.address, discord.gateway, "real", level="WARNING", COOLDOWN_SECONDS="0")
         try:
@@ -56,7 +57,8 @@ async def soak(minutes: float, folder: Path) -> dict[str, float]:
                 while (now := time.monotonic() - started) < minutes * 60:
                     phase = await load.phase("soak", _RATE, _PIECE_SECONDS)
                     asked += phase.asked
-                    for poem in random.sample(range(1, 1 + asked), min(asked, 20)):
+                    poems += [poem for token in list(discord.shown) if (poem := discord.poem_of(token))]
+                    for poem in random.sample(poems, min(len(poems), 20)):
                         value = random.choice(("up", "down"))
                         await discord.press(f"yin1:{value}:{poem}", random.randrange(10**6, 10**9))
                     at.append(now)

@@ -38,6 +38,9 @@ class PoetLike(Protocol):
     def check(self, request: PoemRequest) -> PoemRequest:
         """The request as it will be written, or RequestError; quick."""
 
+    def restored(self, poem: Poem) -> Poem:
+        """A typed poem in the characters it was written in, as far as its form tells; quick."""
+
     def inspect(self, poem: Poem) -> Report:
         """A poem's tones and faults; quick."""
 

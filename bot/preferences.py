@@ -121,7 +121,7 @@ class Preferences:
             text("settings.limits", language, quota=quota, cooldown=cooldown),
             text("settings.reports", language, value=reports),
             text("settings.words", language, count=len(chosen.words),
-                 words=escaped(" ".join(chosen.words)) if chosen.words else "…"),
+                 words=escaped(" ".join(chosen.words)) if chosen.words else text("settings.nowhere", language)),
         ]  # fmt: skip
         return shortened("\n".join(rows), MAX_PAGE)
 

@@ -7,9 +7,11 @@ when first asked for.
 
 import functools
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from poetgen.phonology import RHYME_GROUPS
 from poetgen.poem import Poem, Script
 from poetgen.prosody import Report
 from poetgen.script import show, to_simplified, variants
@@ -118,6 +120,17 @@ def _numbered(syllable: str) -> str:
     from pypinyin.contrib.tone_convert import to_tone3
 
     return to_tone3(syllable, neutral_tone_with_five=True)
+
+
+@functools.cache
+def spelt_rhymes() -> Mapping[str, str]:
+    """The rhyme groups' names -> how they are read."""
+    return {group: pinyin_of(group)[0] for group in RHYME_GROUPS}
+
+
+def unmarked(pinyin: str) -> str:
+    """Pinyin as people type it: without the marks of its tones."""
+    return "".join(char for char in unicodedata.normalize("NFD", pinyin) if not unicodedata.combining(char))
 
 
 def words_of(line: str, spelt: Sequence[str]) -> list[tuple[str, str]]:

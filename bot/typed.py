@@ -13,7 +13,7 @@ _LINE_MARKDOWN = re.compile(r"^(#|-|>|\d+\.)", re.MULTILINE)
 # Control (Cc), format (Cf: bidi marks, zero-width), private use, surrogates, line and paragraph separators.
 _INVISIBLE = frozenset(("Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"))
 _LINK = re.compile(r"(?i)\b(?:https?://|discord\.gg/|www\.)\S*")
-_MARKS = re.compile(r"\*\*|(?m:^-# )|(?<!\\)`")
+_MARKS = re.compile(r"\*\*|(?m:^-# )|(?<!\\)`|(?<!\\)\|\|")
 
 
 def clean(typed: str) -> str:

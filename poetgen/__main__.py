@@ -193,7 +193,7 @@ def _parser() -> argparse.ArgumentParser:
     finetune = verbs.add_parser(
         "finetune", help="fit a voice to people's ratings; the gate decides whether it is heard"
     )
-    finetune.add_argument("--ratings", type=Path, required=True, help="a file that the bot exported")
+    finetune.add_argument("--ratings", type=Path, required=True, help="a file of ratings, as docs/learning.md has them")
     finetune.add_argument("--voice", help="whose voice; all that have none of their own if left out")
     finetune.add_argument("--base", help="the version to start from (default: the shared one in use)")
     finetune.add_argument("--data", type=Path, help="a prepared corpus, if there is one, to measure what is lost")
@@ -561,7 +561,9 @@ def _current_phonology(version: str | None = None) -> Phonology:
 
 def _check(options: argparse.Namespace) -> int:
     poem = parse_poem(sys.stdin.read() if options.text == "-" else options.text)
-    report = prosody.check(poem, _current_phonology())
+    phonology = _current_phonology()
+    poem = prosody.restored(poem, phonology)
+    report = prosody.check(poem, phonology)
     tones = ["".join("X" if len(heard) > 1 else heard for heard in line) for line in report.heard]
     if options.json:
         record = {

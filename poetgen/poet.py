@@ -111,6 +111,10 @@ class Poet:
         """The rhyme groups it can write in."""
         return self._drafter.rhymes
 
+    def restored(self, poem: Poem) -> Poem:
+        """A poem typed in simplified characters in those that it was written in, as far as its form tells."""
+        return prosody.restored(poem, self.model.phonology)
+
     def inspect(self, poem: Poem) -> prosody.Report:
         """Form, rhyme and tones of any poem, by what this version knows of sounds."""
         return prosody.check(poem, self.model.phonology)

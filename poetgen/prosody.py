@@ -14,13 +14,14 @@ import functools
 import itertools
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
 from poetgen.errors import RequestError
 from poetgen.phonology import RHYME_GROUPS, Phonology
 from poetgen.poem import Poem
+from poetgen.script import to_simplified
 
 # What is written. B keeps a level pair before its oblique fourth: the single level between obliques (孤平) is refused.
 # A ends in two levels only, never three (三平尾).
@@ -190,6 +191,38 @@ def check(poem: Poem, phonology: Phonology) -> Report:
     problems, pattern, kinds = _nearest_pattern(poem, tones)
     rhyme, rhyme_problems = _rhyme_problems(poem, pattern, phonology)
     return Report(pattern, rhyme, tones, _settled(tones, kinds), tuple(problems + rhyme_problems))
+
+
+def restored(poem: Poem, phonology: Phonology) -> Poem:
+    """A poem typed in simplified characters with those that it was written in, as far as form and rhyme tell.
+
+    Several characters may be simplified alike (乾, 幹 and 干 are 干), and a dictionary takes one that breaks the form
+    now and then: where another of them mends it, that one is meant.
+    """
+    lines = list(poem.lines)
+    problems = check(poem, phonology).problems
+    for problem in problems:
+        if problem.position < 0:
+            continue
+        line, place = lines[problem.line], problem.position
+        for other in _simplified_alike(phonology).get(to_simplified(line[place]), ""):
+            lines[problem.line] = line[:place] + other + line[place + 1 :]
+            tried = check(replace(poem, lines=tuple(lines)), phonology).problems
+            if len(tried) < len(problems):
+                problems = tried
+                break
+            lines[problem.line] = line
+    return replace(poem, lines=tuple(lines))
+
+
+@functools.cache
+def _simplified_alike(phonology: Phonology) -> Mapping[str, str]:
+    """Simplified characters -> all that are written so, where they are several."""
+    found: dict[str, str] = {}
+    for char in phonology.chars:
+        simplified = to_simplified(char)
+        found[simplified] = found.get(simplified, "") + char
+    return {simplified: chars for simplified, chars in found.items() if len(chars) > 1}
 
 
 def _settled(tones: Sequence[Sequence[str]], kinds: str) -> tuple[tuple[str, ...], ...]:

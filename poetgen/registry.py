@@ -194,6 +194,8 @@ class Registry:
             history = json.loads(path.read_text(encoding="utf-8"))["promoted"]
         except FileNotFoundError:
             return []
+        except NotADirectoryError:
+            raise CheckpointError(f"{self.home} is no folder. Set POETGEN_HOME to one, or leave it out.") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(
                 f"{path} is damaged ({error!r}). Delete it to go back to the shipped release."

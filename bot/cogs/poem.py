@@ -22,7 +22,7 @@ from bot.client import PoetBot
 from bot.errors import BotError
 from bot.pages import MAX_PAGE, form_label, info_page, poem_page
 from bot.poems import Composing, Wish
-from bot.reading import reading
+from bot.reading import reading, spelt_rhymes, unmarked
 from bot.replies import pressed_message
 from bot.store.poems import StoredPoem
 from bot.themes import suggestions
@@ -104,13 +104,12 @@ class PoemCog(commands.Cog):
     async def _rhymes(self, interaction: discord.Interaction[Any], typed: str) -> list[app_commands.Choice[str]]:
         asker = await self._bot.replies.asker(interaction)
         script = self._poems.script_for(asker)
-        groups = [(show(group, script), group) for group in self._poems.inference.poet.rhymes]
-        wanted = typed.strip()
-        return [
-            app_commands.Choice(name=name, value=group)
-            for name, group in groups
-            if not wanted or wanted in (name, group)
-        ][:25]
+        wanted, found = typed.strip().lower(), []
+        for group in self._poems.inference.poet.rhymes:
+            shown, spelt = show(group, script), spelt_rhymes()[group]
+            if not wanted or wanted in (group, shown) or unmarked(spelt).startswith(wanted):
+                found.append(app_commands.Choice(name=f"{shown} {spelt}", value=group))
+        return found[:25]
 
     async def _show(
         self, interaction: discord.Interaction[Any], begin: Callable[[Asker], Awaitable[Composing]]

@@ -18,6 +18,7 @@ from poetgen.poem import FORMS, Form
 from poetgen.vocabulary import Vocabulary
 
 NUM_FOLDS = 5
+_GIVE = "Give a file of ratings, as docs/learning.md has them."
 LEAST_POEMS = 15
 _MOST_BYTES = 200 * 2**20
 
@@ -68,11 +69,11 @@ def read_ratings(path: Path, least_poems: int = LEAST_POEMS) -> Ratings:
     """
     try:
         if path.stat().st_size > _MOST_BYTES:
-            raise TrainingError(f"{path} is larger than any server's ratings. Give a file that the bot exported.")
+            raise TrainingError(f"{path} is larger than any server's ratings. {_GIVE}")
         content = path.read_bytes()
         rows = content.decode("utf-8").splitlines()
     except (OSError, ValueError) as error:
-        raise TrainingError(f"{path} cannot be read ({error}). Give a file that the bot exported.") from None
+        raise TrainingError(f"{path} cannot be read ({error}). {_GIVE}") from None
     weights: dict[RatedPoem, Weights] = {}
     for number, row in enumerate(rows, start=1):
         if not row.strip():
@@ -80,7 +81,7 @@ def read_ratings(path: Path, least_poems: int = LEAST_POEMS) -> Ratings:
         try:
             poem, fold, up, down = _parse(json.loads(row))
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise TrainingError(f"{path}, line {number}, is no row of ratings ({error}). Export them again.") from None
+            raise TrainingError(f"{path}, line {number}, is no row of ratings ({error}). {_GIVE}") from None
         own = weights.setdefault(poem, np.zeros((2, NUM_FOLDS)))
         own[0, fold] += up
         own[1, fold] += down

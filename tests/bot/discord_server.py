@@ -160,6 +160,14 @@ class Discord:
         for kept in (self.requests, self.bodies, self.answered, self.shown, self.times):
             kept.clear()
 
+    def poem_of(self, token: str) -> str | None:
+        """The id of the poem that was shown in answer, which its buttons name."""
+        if not self.answered[f"{token} edited"].is_set():
+            return None
+        buttons = [button for row in self.shown[token].get("components") or [] for button in row["components"]]
+        ids = [button["custom_id"].rsplit(":", 1)[1] for button in buttons if ":up:" in button["custom_id"]]
+        return ids[0] if ids else None
+
     def _answered(self, what: str) -> None:
         self.times.setdefault(what, time.monotonic())
         self.answered[what].set()

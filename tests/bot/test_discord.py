@@ -84,7 +84,9 @@ async def test_themes_are_suggested_in_several_languages(place: Place) -> None:
     found = await place.alice.autocomplete(place.channel, "poem", "theme", "봄비")
     assert found[0]["value"] == "春雨"
     found = await place.alice.autocomplete(place.channel, "poem", "rhyme", "东")
-    assert found == [{"name": "东", "value": "東"}]
+    assert found == [{"name": "东 dōng", "value": "東"}]
+    found = await place.alice.autocomplete(place.channel, "poem", "rhyme", "Dong")
+    assert [choice["value"] for choice in found] == ["東", "冬"], "for who cannot type Chinese"
 
 
 async def test_direct_message_has_vote_buttons(simcord_env: simcord.Env, place: Place, rows: Rows) -> None:

@@ -58,7 +58,7 @@ async def kill_once(server: Discord, folder: Path, seed: int) -> Loss:
         user = first_user
         while True:
             user += 1
-            ids = [poem for token in asked if (poem := _poem_of(server, token))]
+            ids = [poem for token in asked if (poem := server.poem_of(token))]
             try:
                 if ids and user % 3:
                     poem = chance.choice(ids)
@@ -76,7 +76,7 @@ async def kill_once(server: Discord, folder: Path, seed: int) -> Loss:
     busy.cancel()
     await asyncio.gather(busy, return_exceptions=True)
     await asyncio.sleep(0.1)  # what was sent before the kill still arrives
-    poems = frozenset(poem for token in asked if (poem := _poem_of(server, token)))
+    poems = frozenset(poem for token in asked if (poem := server.poem_of(token)))
     votes = frozenset(vote for token, vote in pressed.items() if _is_answered(server, token))
     server.ready.clear()
     again = await ready(server, folder, level="ERROR")
@@ -121,12 +121,3 @@ def _is_answered(server: Discord, token: str) -> bool:
         server.answered[token].is_set()
         and server.shown[token]["type"] != InteractionResponseType.deferred_channel_message.value
     )
-
-
-def _poem_of(server: Discord, token: str) -> str | None:
-    """The id of the poem that was shown in answer."""
-    if not server.answered[f"{token} edited"].is_set():
-        return None
-    buttons = [button for row in server.shown[token].get("components") or [] for button in row["components"]]
-    ids = [button["custom_id"].rsplit(":", 1)[1] for button in buttons if ":up:" in button["custom_id"]]
-    return ids[0] if ids else None

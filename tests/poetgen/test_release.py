@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from poetgen import prosody
 from poetgen.metrics import auc
 from poetgen.poem import DEFAULT_FORM, FORMS, PoemRequest
 from poetgen.poet import Poet
-from poetgen.record import load_record
+from poetgen.record import load_phonology, load_record
 from poetgen.text import parse_poem
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +60,19 @@ def test_poems_by_people_are_likelier_than_nonsense_and_more_real_than_its_own(s
         assert nll < worse - 0.5
     ours = shipped.compose([PoemRequest(poem.form or DEFAULT_FORM, seed=seed) for poem in poems for seed in range(10)])
     assert auc([realness for _, realness in people], [item.realness for item in ours]) > 0.6
+
+
+def test_famous_poems_typed_in_simplified_characters_are_in_order() -> None:
+    phonology = load_phonology(RELEASE)
+    typed = parse_poem(
+        "无题 李商隐\n相见时难别亦难，东风无力百花残。春蚕到死丝方尽，蜡炬成灰泪始干。"
+        "晓镜但愁云鬓改，夜吟应觉月光寒。蓬山此去无多路，青鸟殷勤为探看。"
+    )
+    assert not prosody.check(typed, phonology).passed, "a dictionary takes 干 for 幹"
+    meant = prosody.restored(typed, phonology)
+    assert meant.lines[3] == "蠟炬成灰淚始乾"
+    assert prosody.check(meant, phonology).passed
+    assert prosody.restored(meant, phonology) == meant
 
 
 def test_the_readme_shows_its_figures() -> None:
