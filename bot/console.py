@@ -69,6 +69,7 @@ class Console:
 
     async def run(self, lines: AsyncIterator[str]) -> None:
         """Answer each line; what fails is told, and the next line is read."""
+        self._last = await self._services.store.poems.newest(CONSOLE)
         self._write(text("console.welcome", self._asker().language))
         async for line in lines:
             if line.strip() == "/quit":

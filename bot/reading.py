@@ -11,7 +11,6 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from poetgen.phonology import RHYME_GROUPS
 from poetgen.poem import Poem, Script
 from poetgen.prosody import Report
 from poetgen.script import show, to_simplified, variants
@@ -123,9 +122,9 @@ def _numbered(syllable: str) -> str:
 
 
 @functools.cache
-def spelt_rhymes() -> Mapping[str, str]:
-    """The rhyme groups' names -> how they are read."""
-    return {group: pinyin_of(group)[0] for group in RHYME_GROUPS}
+def spelt_alone(char: str) -> str:
+    """The pinyin of a character by itself, for names that are asked for again and again."""
+    return pinyin_of(char)[0]
 
 
 def unmarked(pinyin: str) -> str:

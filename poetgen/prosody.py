@@ -215,7 +215,7 @@ def restored(poem: Poem, phonology: Phonology) -> Poem:
     return replace(poem, lines=tuple(lines))
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1)
 def _simplified_alike(phonology: Phonology) -> Mapping[str, str]:
     """Simplified characters -> all that are written so, where they are several."""
     found: dict[str, str] = {}
@@ -274,12 +274,14 @@ def _tone_problems(
     apart = _not_adhering(kinds)
     problems = []
     for number, (kind, line) in enumerate(zip(kinds, poem.lines, strict=True)):
-        # What cannot be heard is a fault only where no other explains it.
-        alike = bool(set(tones[number][1]) & set(tones[number - 1][1]))
-        if number in apart and (not alike or (fits(number - 1, kinds[number - 1]) and fits(number, kind))):
-            problems.append(_at("adhesion", number, line, 1))
+        if number in apart:
+            # What cannot be heard is a fault only where no other explains it.
+            alike = set(tones[number][1]) & set(tones[number - 1][1])
+            if not alike or (fits(number - 1, kinds[number - 1]) and fits(number, kind)):
+                problems.append(_at("adhesion", number, line, 1))
         if not fits(number, kind):
-            problems += _line_problems(number, kind, line, tones[number], tones[number - 1] if number else None)
+            above = tones[number - 1] if number and number not in apart else None
+            problems += _line_problems(number, kind, line, tones[number], above)
     return problems
 
 
@@ -292,7 +294,15 @@ def _at(kind: ProblemKind, number: int, line: str, place: int, **values: str) ->
 def _line_problems(
     number: int, line_type: str, line: str, heard: Sequence[str], above: Sequence[str] | None
 ) -> list[Problem]:
-    """What is wrong with a line that does not fit its type; `above` are the tones of the line before, if any."""
+    """What is wrong with a line that does not fit its type.
+
+    Args:
+        number: Of the line.
+        line_type: That it should be of.
+        line: Its characters.
+        heard: Its tones.
+        above: Those of the line before, if the line may stand in the wrong relation to it.
+    """
     core = heard[-5:]
     if (
         line_type == "B"

@@ -148,6 +148,12 @@ class PoemShelf:
         row = await self._database.first(sa.select(poems).where(poems.c.id == poem_id))
         return None if row is None else stored(row)
 
+    async def newest(self, guild_id: int) -> int | None:
+        """The id of the last poem asked for in a server; None if none is kept."""
+        newest = sa.select(sa.func.max(poems.c.id)).where(poems.c.guild_id == guild_id, poems.c.purpose == "asked")
+        row = await self._database.first(newest)
+        return None if row is None else row[0]
+
     async def of_message(self, message_id: int) -> StoredPoem | None:
         """The poem that a message shows; None if it shows none of ours."""
         row = await self._database.first(sa.select(poems).where(poems.c.message_id == message_id))

@@ -68,6 +68,14 @@ async def test_buttons_are_words(services: Services, poet: FakePoet, tmp_path: P
         assert str(tmp_path / "poem-3-dark.png") in said
 
 
+async def test_the_last_poem_is_still_the_last_one_next_time(services: Services, tmp_path: Path) -> None:
+    assert "There is no poem yet" in await _session(services, "/info", "/poem theme:秋夜", folder=tmp_path)
+    said = await _session(services, "/read", "/delete", "/read", folder=tmp_path)
+    assert "yī dào cán yáng" in said
+    assert "The poem is deleted." in said
+    assert said.endswith("There is no poem yet; /poem writes one."), "and not the one before it"
+
+
 async def test_admin_commands(services: Services, registry: FakeRegistry, rows: Rows) -> None:
     registry.add("fake-2", "server-0")
     said = await _session(
