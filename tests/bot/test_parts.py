@@ -130,6 +130,19 @@ def test_words_mean_what_they_mean_when_read_so() -> None:
     assert all(glosses(char)[char] for char in "却裏巖歎簷挂"), "by what they are other forms of"
 
 
+def test_our_own_words_say_how_they_are_read() -> None:
+    assert pinyin_of("長者")[0] == "zhǎng"
+    assert pinyin_of("兩行見我")[:2] == ["liǎng", "háng"]
+    assert pinyin_of("夜旅")[1] == "lǚ"
+    assert glosses("笳聲咽峽")["咽"].startswith("to sob")
+
+
+def test_doubled_characters_and_syllables_without_a_tone_are_words() -> None:
+    assert glosses("漠漠水田")["漠漠"] == glosses("漠")["漠"]
+    assert "peony" in glosses("牡丹")["牡丹"]
+    assert "grape" in glosses("葡萄美酒")["葡萄"]
+
+
 def test_no_word_lies_across_the_place_where_the_voice_rests() -> None:
     assert "上月" not in glosses("江上月明斜")
     assert "小人" not in glosses("船小人爭渡")
