@@ -46,14 +46,13 @@ def lifted(
     """
     source = random.Random(seed)
     themes = _themes(dataset)
-    forms = {name: data for name, data in dataset.train.items() if (data.patterns > 0).any()}
+    forms = _regulated(dataset)
     lifts, distances = constraints_of(model).lifts.clone(), []
     for _ in range(_ROUNDS):
         poet = Poet("", replace(model, lifts=lifts))
         missing, distance = np.zeros(len(lifts)), 0.0
         for data in forms.values():
-            count = REQUESTS_TOGETHER * max(1, round(chars / data.form.num_chars / REQUESTS_TOGETHER))
-            own = _written(poet, data, count, themes, source, progress)
+            own = _written(poet, data, _count(data, chars), themes, source, progress)
             people = np.bincount(data.ids[data.patterns > 0].ravel(), minlength=len(lifts))
             people[: UNKNOWN_ID + 1] = 0
             frequencies = people / people.sum()
@@ -66,8 +65,17 @@ def lifted(
 
 
 def num_poems(dataset: Dataset, chars: int) -> int:
-    """How many poems `lifted` writes, about."""
-    return _ROUNDS * sum(chars // data.form.num_chars for data in dataset.train.values())
+    """How many poems `lifted` writes."""
+    return _ROUNDS * sum(_count(data, chars) for data in _regulated(dataset).values())
+
+
+def _regulated(dataset: Dataset) -> Mapping[str, FormData]:
+    """The forms that there are regulated poems of."""
+    return {name: data for name, data in dataset.train.items() if (data.patterns > 0).any()}
+
+
+def _count(data: FormData, chars: int) -> int:
+    return REQUESTS_TOGETHER * max(1, round(chars / data.form.num_chars / REQUESTS_TOGETHER))
 
 
 def _written(
