@@ -165,7 +165,7 @@ class Console:
 
     async def _check(self, rest: str) -> None:
         asker = self._asker()
-        poem = self._poems.inference.poet.restored(parse_poem(clean(rest)))
+        poem = self._poems.inference.poet.restored(parse_poem(clean(rest)), rest)
         report = self._poems.inference.poet.inspect(poem)
         self._show(check_page(poem, report, self._poems.script_for(asker), asker.language))
 

@@ -38,7 +38,7 @@ class PoetLike(Protocol):
     def check(self, request: PoemRequest) -> PoemRequest:
         """The request as it will be written, or RequestError; quick."""
 
-    def restored(self, poem: Poem) -> Poem:
+    def restored(self, poem: Poem, typed: str) -> Poem:
         """A typed poem in the characters it was written in, as far as its form tells; quick."""
 
     def inspect(self, poem: Poem) -> Report:

@@ -43,6 +43,13 @@ _IN_VERSE: Mapping[str, str] = {
 }  # fmt: skip
 # Of which the pattern's tone is not to be believed: their other reading is another word, or rarer than an exception.
 _NOT_BY_TONE = frozenset("相更幾醒曾")
+# As `pinyin_of` has them, for who must not wait until it is loaded.
+RHYMES_SPELT: Mapping[str, str] = {
+    "東": "dōng", "冬": "dōng", "江": "jiāng", "支": "zhī", "微": "wēi", "魚": "yú", "虞": "yú", "齊": "qí",
+    "佳": "jiā", "灰": "huī", "真": "zhēn", "文": "wén", "元": "yuán", "寒": "hán", "刪": "shān", "先": "xiān",
+    "蕭": "xiāo", "肴": "yáo", "豪": "háo", "歌": "gē", "麻": "má", "陽": "yáng", "庚": "gēng", "青": "qīng",
+    "蒸": "zhēng", "尤": "yóu", "侵": "qīn", "覃": "tán", "鹽": "yán", "咸": "xián",
+}  # fmt: skip
 # These change in speech with what follows; each is shown as it is alone.
 _ALONE: Mapping[str, str] = {"一": "yī", "不": "bù"}
 
@@ -135,12 +142,6 @@ def _numbered(syllable: str) -> str:
     from pypinyin.contrib.tone_convert import to_tone3
 
     return to_tone3(syllable, neutral_tone_with_five=True)
-
-
-@functools.cache
-def spelt_alone(char: str) -> str:
-    """The pinyin of a character by itself, for names that are asked for again and again."""
-    return pinyin_of(char)[0]
 
 
 def unmarked(pinyin: str) -> str:

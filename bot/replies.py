@@ -206,7 +206,7 @@ class Replies:
     async def _keep(self, interaction: discord.Interaction[Any], error_id: str) -> bool:
         """Keep what was asked for, so that the button works after a restart too."""
         data: dict[str, Any] = {**(interaction.data or {})}
-        # What members wrote is never stored, and a menu's data hold the message that it was opened on.
+        # What was written into a form is never stored, and a menu's data hold the message that it was opened on.
         of_menu = "custom_id" not in data and data.get("type") != discord.AppCommandType.chat_input.value
         if interaction.type is discord.InteractionType.modal_submit or of_menu:
             return False

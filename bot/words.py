@@ -53,7 +53,11 @@ class WordList:
     def found_in_lines(self, lines: Sequence[str], more: Iterable[str] = ()) -> bool:
         """Whether a poem spells one of the words: in a line, or with the heads of its lines."""
         words = tuple(more)
-        return any(self.found_in(piece, words) for piece in (*lines, "".join(line[:1] for line in lines)))
+        spelt = self._words | _folded_words(words)
+        # Only heads are read upwards, too: backwards many a line holds words that nobody sees in it.
+        return any(word in folded(line) for line in lines for word in spelt) or self.found_in(
+            "".join(line[:1] for line in lines), words
+        )
 
     def refuse(self, typed: Iterable[str], more: Iterable[str] = ()) -> None:
         """Refuse what spells a word of the list, without repeating it.

@@ -57,8 +57,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _write_no_more()  # whoever read our output has had enough; that is no failure of ours
         return 0
-    except UnicodeEncodeError:
-        print("poetgen: what was given is no text in UTF-8. Give it in that encoding.", file=sys.stderr)
+    except UnicodeEncodeError as error:
+        mend = (
+            "what was given is no text in UTF-8. Give it in that encoding."
+            if error.encoding == "utf-8"
+            else f"Chinese cannot be written in {error.encoding}. Set PYTHONIOENCODING=utf-8."
+        )
+        print(f"poetgen: {mend}", file=sys.stderr)
         return _EXIT_INPUT
     except OSError as error:
         _write_no_more()
@@ -560,9 +565,10 @@ def _current_phonology(version: str | None = None) -> Phonology:
 
 
 def _check(options: argparse.Namespace) -> int:
-    poem = parse_poem(sys.stdin.read() if options.text == "-" else options.text)
+    typed = sys.stdin.read() if options.text == "-" else options.text
+    poem = parse_poem(typed)
     phonology = _current_phonology()
-    poem = prosody.restored(poem, phonology)
+    poem = prosody.restored(poem, typed, phonology)
     report = prosody.check(poem, phonology)
     tones = ["".join("X" if len(heard) > 1 else heard for heard in line) for line in report.heard]
     if options.json:

@@ -111,9 +111,9 @@ class Poet:
         """The rhyme groups it can write in."""
         return self._drafter.rhymes
 
-    def restored(self, poem: Poem) -> Poem:
+    def restored(self, poem: Poem, typed: str) -> Poem:
         """A poem typed in simplified characters in those that it was written in, as far as its form tells."""
-        return prosody.restored(poem, self.model.phonology)
+        return prosody.restored(poem, typed, self.model.phonology)
 
     def inspect(self, poem: Poem) -> prosody.Report:
         """Form, rhyme and tones of any poem, by what this version knows of sounds."""
@@ -154,7 +154,8 @@ class Poet:
             raise RequestError("rhyme_small", group=rhyme, groups=" ".join(self.rhymes))
         if first_line and rhyme:
             end, phonology = first_line[-1], self.model.phonology
-            if phonology.possible_tones(end) == "L" and rhyme not in prosody.rhyme_groups_of(end, phonology):
+            own = prosody.rhyme_groups_of(end, phonology)
+            if phonology.possible_tones(end) == "L" and rhyme not in own and not prosody.is_neighbour(rhyme, own):
                 raise RequestError("first_line_rhyme", char=end, group=rhyme)
         return replace(request, theme=theme, acrostic=acrostic, first_line=first_line, rhyme=rhyme)
 

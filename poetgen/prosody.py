@@ -193,12 +193,14 @@ def check(poem: Poem, phonology: Phonology) -> Report:
     return Report(pattern, rhyme, tones, _settled(tones, kinds), tuple(problems + rhyme_problems))
 
 
-def restored(poem: Poem, phonology: Phonology) -> Poem:
+def restored(poem: Poem, typed: str, phonology: Phonology) -> Poem:
     """A poem typed in simplified characters with those that it was written in, as far as form and rhyme tell.
 
     Several characters may be simplified alike (乾, 幹 and 干 are 干), and a dictionary takes one that breaks the form
     now and then: where another of them mends it, that one is meant.
     """
+    if to_simplified(typed) != typed:
+        return poem
     lines = list(poem.lines)
     problems = check(poem, phonology).problems
     for problem in problems:
@@ -347,6 +349,11 @@ def rhyme_groups_of(char: str, phonology: Phonology) -> tuple[str, ...]:
     return sure or ((likeliest,) if likeliest else ())
 
 
+def is_neighbour(group: str, own: Sequence[str]) -> bool:
+    """Whether a first line that rhymes in `own` groups may stand in a poem that rhymes in `group` (孤雁入群)."""
+    return any(group in near and set(near) & set(own) for near in _NEIGHBOURS)
+
+
 def _rhyme_problems(poem: Poem, pattern: str, phonology: Phonology) -> tuple[str | None, list[Problem]]:
     ends = {number: poem.lines[number][-1] for number in rhyming_lines(pattern, len(poem.lines))}
     votes = Counter(group for char in ends.values() for group in rhyme_groups_of(char, phonology))
@@ -359,7 +366,7 @@ def _rhyme_problems(poem: Poem, pattern: str, phonology: Phonology) -> tuple[str
             problems.append(_at("repeated rhyme", number, line, len(line) - 1))
         seen.add(char)
         own = rhyme_groups_of(char, phonology)
-        borrowed = number == 0 and any(group and group in near and set(near) & set(own) for near in _NEIGHBOURS)
+        borrowed = number == 0 and group is not None and is_neighbour(group, own)
         # An end that is not level is no rhyme at all, and has been named for that.
         if group not in own and not borrowed and "L" in phonology.possible_tones(char):
             kind: ProblemKind = "rhyme" if own else "no rhyme"

@@ -8,6 +8,7 @@ shared line of versions each voice has its own, `voices/VOICE/current.json`; a v
 import json
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from poetgen.record import JSON_FILE, WEIGHTS_FILE, load_record
 RELEASE = Path(__file__).parent / "release"
 PLOTS = "plots"  # folder of the home; a picture of how each voice's version was fitted
 _CURRENT_FILE = "current.json"
+_ABANDONED_SECONDS = 3600.0
 _VOICE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 
@@ -169,6 +171,9 @@ class Registry:
         incoming = self._versions() / f".{uuid4().hex}"  # two processes may register the same version at once
         try:
             incoming.mkdir(parents=True)
+            for other in self._versions().glob(".*"):  # of a process that was killed
+                if time.time() - other.stat().st_mtime > _ABANDONED_SECONDS:
+                    shutil.rmtree(other, ignore_errors=True)
             for file in (WEIGHTS_FILE, JSON_FILE):
                 shutil.copyfile(folder / file, incoming / file)
             incoming.replace(target)
@@ -258,11 +263,11 @@ class Registry:
             CheckpointError: `voice` is no voice's name, or the home cannot be written.
         """
         current = self._current_path(voice)
-        own = [version for version in self._whole() if version.voice == voice]
         try:
-            for version in own:
-                shutil.rmtree(version.folder)
-                (self.home / PLOTS / f"{version.name}.png").unlink(missing_ok=True)
+            for folder in self._versions().glob("[!.]*"):
+                if _voice_in(folder) == voice:
+                    shutil.rmtree(folder)
+                    (self.home / PLOTS / f"{folder.name}.png").unlink(missing_ok=True)
             if current.parent.exists():
                 shutil.rmtree(current.parent)
         except OSError as error:
@@ -275,3 +280,12 @@ class Registry:
             files.write_text(path, json.dumps({"promoted": promoted}) + "\n")
         except OSError as error:
             raise CheckpointError(f"{self.home} cannot be written ({error}).") from None
+
+
+def _voice_in(folder: Path) -> object:
+    """Whose version a folder holds by its own words, even if it is damaged otherwise."""
+    try:
+        record = json.loads((folder / JSON_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return record.get("voice") if isinstance(record, dict) else None

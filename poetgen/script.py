@@ -46,9 +46,12 @@ _FOLD = {ord(variant): group[0] for group in _VARIANT_GROUPS for variant in grou
 
 # As each script is printed today, where neither the form that this project writes nor what OpenCC makes of it is.
 _SHOWN: Mapping[Script, Mapping[int, int]] = {
-    "simplified": str.maketrans("簷蘂祇嬾堦顦顇槩賸鬬著沈僊閤秔櫺羇𦶟𣃁斲", "檐蕊只懒阶憔悴概剩斗着沉仙阁粳棂羁爇斫斫"),
+    "simplified": str.maketrans("簷蘂嬾堦顦顇槩賸鬬僊秔櫺羇𦶟𣃁斲", "檐蕊懒阶憔悴概剩斗仙粳棂羁爇斫斫"),
     "traditional": str.maketrans("却挂鈎鉢蘂𦶟", "卻掛鉤缽蕊爇"),
 }
+
+# 沈 is a name, and in these words what is written 沉 today.
+_SUNK = re.compile("沈(?=[沈浮醉吟香舟埋沦没])|(?<=[沈浮消陆日西昏])沈")
 
 _VARIANTS = {char: group for group in _VARIANT_GROUPS for char in group}
 
@@ -94,4 +97,6 @@ def to_traditional(text: str) -> str:
 def show(text: str, script: Script) -> str:
     """A text of ours (traditional) in the script asked for, as it is printed today."""
     printed = text.translate(_SHOWN[script])
-    return to_simplified(printed).translate(_SHOWN[script]) if script == "simplified" else printed
+    if script == "traditional":
+        return printed
+    return _SUNK.sub("沉", to_simplified(printed).translate(_SHOWN[script]))

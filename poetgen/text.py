@@ -35,8 +35,10 @@ def parse_poem(text: str) -> Poem:
 
 def _num_before(pieces: Sequence[str]) -> int:
     """How many pieces, three at most, stand before a poem of one of our forms."""
+    lengths = tuple(map(len, pieces))
     for before in range(min(4, len(pieces))):
-        if tuple(map(len, pieces[before:])) in FORMS_BY_LENGTHS:
+        # A piece as long as a line may be one, of a poem that has too many or too few.
+        if lengths[before:] in FORMS_BY_LENGTHS and lengths[before] not in lengths[:before]:
             return before
     return 0
 

@@ -71,7 +71,7 @@ class CheckCog(commands.Cog):
         asker = await self._bot.replies.asker(interaction)
         poems = self._bot.services.poems
         poem = parse_poem("\n".join(clean(line) for line in typed.splitlines()))
-        poem = poems.inference.poet.restored(poem)
+        poem = poems.inference.poet.restored(poem, typed)
         report = poems.inference.poet.inspect(poem)
         page = check_page(poem, report, poems.script_for(asker), asker.language)
         await self._bot.replies.answer(interaction, page)

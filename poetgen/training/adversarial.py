@@ -141,9 +141,9 @@ class Senseless:
             for own in kinds
         ]
         # Poems of one pattern and rhyme stand together.
-        keys = data.patterns.astype(np.int64) * (1 + data.rhymes.max(initial=0)) + data.rhymes
-        self._order = np.argsort(keys, kind="stable")
-        self._keys = keys[self._order]
+        self._keys = data.patterns.astype(np.int64) * (1 + data.rhymes.max(initial=0)) + data.rhymes
+        self._order = np.argsort(self._keys, kind="stable")
+        self._sorted_keys = self._keys[self._order]
 
     def draw(self, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """(ids [B, T], themes [B, K]) of `count` poems, less those that the decoder could not have written.
@@ -175,8 +175,7 @@ class Senseless:
 
     def _like(self, row: int, rng: np.random.Generator) -> int | None:
         """Another poem of the same pattern and rhyme, if there is one."""
-        key = self._data.patterns[row] * (1 + self._data.rhymes.max(initial=0)) + self._data.rhymes[row]
-        start, stop = np.searchsorted(self._keys, [key, key + 1])
+        start, stop = np.searchsorted(self._sorted_keys, [self._keys[row], self._keys[row] + 1])
         others = self._order[start:stop][self._order[start:stop] != row]
         return int(rng.choice(others)) if len(others) else None
 

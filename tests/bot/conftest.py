@@ -68,7 +68,7 @@ class FakePoet:
             raise RequestError("seed", most=MAX_SEED)
         return request
 
-    def restored(self, poem: Poem) -> Poem:
+    def restored(self, poem: Poem, typed: str) -> Poem:
         return poem
 
     def inspect(self, poem: Poem) -> Report:

@@ -16,11 +16,12 @@ from bot.errors import BotError, StartError
 from bot.health import Health
 from bot.logs import set_up_logging
 from bot.metrics import Metrics
-from bot.reading import dictionary, pinyin_of, reading, words_of
+from bot.reading import RHYMES_SPELT, dictionary, pinyin_of, reading, words_of
 from bot.settings import Settings
 from bot.themes import meant, own_themes, suggestions, themes
 from bot.words import WordList
 from poetgen import prosody
+from poetgen.phonology import RHYME_GROUPS
 from poetgen.poem import FORMS, MAX_THEME_LENGTH, Poem
 from poetgen.record import load_phonology
 from poetgen.registry import RELEASE
@@ -88,6 +89,9 @@ def test_words_of_the_owner_and_the_server_join_ours(tmp_path: Path) -> None:
     assert words.found_in("春江花月", ["江花"])
     with pytest.raises(BotError):
         words.refuse(["", "月餅"])
+    assert words.found_in_lines(["中秋月餅圓"])
+    assert words.found_in_lines(["餅香", "月明"]), "its heads, read upwards"
+    assert not words.found_in_lines(["中秋餅月圓"]), "nobody reads a line backwards"
     with pytest.raises(StartError, match="WORD_LIST"):
         WordList(tmp_path / "missing")
 
@@ -141,6 +145,10 @@ def test_doubled_characters_and_syllables_without_a_tone_are_words() -> None:
     assert glosses("漠漠水田")["漠漠"] == glosses("漠")["漠"]
     assert "peony" in glosses("牡丹")["牡丹"]
     assert "grape" in glosses("葡萄美酒")["葡萄"]
+
+
+def test_rhymes_are_spelt_as_they_are_read() -> None:
+    assert {group: pinyin_of(group)[0] for group in RHYME_GROUPS} == RHYMES_SPELT
 
 
 def test_no_word_lies_across_the_place_where_the_voice_rests() -> None:

@@ -28,6 +28,8 @@ def test_a_pasted_poem_is_its_lines(typed: str) -> None:
 def test_what_is_no_poem_keeps_all_its_lines() -> None:
     assert parse_poem("登鸛雀樓，白日依山盡").lines == ("登鸛雀樓", "白日依山盡")
     assert parse_poem("，".join([*LINES, *LINES])).form == FORMS["wulv"], "not a quatrain with a long title"
+    assert len(parse_poem("，".join([*LINES, *LINES[:2]])).lines) == 6, "none of them is a title"
+    assert len(parse_poem("，".join([*LINES, *LINES[:3]])).lines) == 7
     with pytest.raises(RequestError, match="lines and nothing else"):
         parse_poem("白日 and 依山")
     with pytest.raises(RequestError, match="Give a poem"):

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -265,5 +266,16 @@ def test_a_damaged_version_is_in_nobody_elses_way(voices: tuple[Registry, str, d
     registry, base, made = voices
     (registry.folder(made["other"]) / JSON_FILE).write_text("{")
     assert [version.name for version in registry.versions_of("server-1")] == [base, made["own"]]
+    (registry.folder(made["refused"]) / JSON_FILE).write_text('{"voice": "server-1"}')
     registry.erase("server-1")
-    assert made["own"] not in registry.names()
+    assert not {made["own"], made["refused"]} & set(registry.names()), "damaged or not"
+
+
+def test_what_a_killed_process_left_is_cleared_away(folder: Path, tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "home", release=tmp_path / "none")
+    left, fresh = (registry.home / "versions" / name for name in (".left", ".fresh"))
+    for path in (left, fresh):
+        path.mkdir(parents=True)
+    os.utime(left, (0, 0))
+    name = registry.register(folder)
+    assert {path.name for path in (registry.home / "versions").iterdir()} == {name, ".fresh"}
