@@ -13,7 +13,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +80,6 @@ class Poet:
         self._constraints = constraints_of(model)
         self._drafter = drafter_of(model, self._constraints)
         self._memory = Memory()
-        self._words = {(first, second) for first, second in model.planner.keywords.tolist() if 0 < second != first}
 
     @classmethod
     def load(
@@ -105,6 +104,12 @@ class Poet:
             torch.set_num_threads(num_threads)
         registry = Registry(home)
         return cls(*load_version(registry, version or registry.current(voice)))
+
+    @cached_property
+    def _words(self) -> frozenset[tuple[int, int]]:
+        """The keywords of two different characters, for titles; a voice that is asked for themes needs none."""
+        pairs = self.model.planner.keywords.tolist()
+        return frozenset((first, second) for first, second in pairs if 0 < second != first)
 
     @property
     def rhymes(self) -> Sequence[str]:

@@ -106,14 +106,14 @@ def train_referee(
     referee = Referee(len(dataset.vocabulary), config)
     optimizer = torch.optim.AdamW(referee.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), fused=True)
     modules, optimizers = {"referee": referee}, {"referee": optimizer}
-    extra = {"config": asdict(config), "seed": seed, "vocabulary": dataset.vocabulary.fingerprint}
+    settings = {"config": asdict(config), "seed": seed, "vocabulary": dataset.vocabulary.fingerprint}
     if resume:
-        run.load(modules, optimizers, extra)
+        run.load(modules, optimizers, settings)
     torch.manual_seed(seed + run.progress.step)
     batches = minibatches(dataset.train, config.chars_per_batch, np.random.default_rng([seed, run.progress.step]))
     average = 0.0
     referee.train()
-    for used, bar in run.steps(minutes, lambda: run.save(modules, optimizers, extra), quiet=quiet):
+    for used, bar in run.steps(minutes, lambda: run.save(modules, optimizers, settings), quiet=quiet):
         batch = next(batches)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(config.learning_rate, config.warmup_steps, run.progress.step, used)

@@ -232,12 +232,12 @@ def adversarial(
     )
     modules = {"generator": generator, "discriminator": discriminator}
     optimizers = {"generator": generator_optimizer, "discriminator": discriminator_optimizer}
-    extra = {
+    settings = {
         "config": asdict(config), "seed": seed, "discriminator_only": discriminator_only,
         "generator": _fingerprint(reference), "vocabulary": dataset.vocabulary.fingerprint,
     }  # fmt: skip
     if resume:
-        run.load(modules, optimizers, extra)
+        run.load(modules, optimizers, settings)
     rng = np.random.default_rng([seed, run.progress.step])
     torch.manual_seed(seed + run.progress.step)
     real = {name: writable(data) for name, data in dataset.train.items()}
@@ -264,7 +264,7 @@ def adversarial(
     senseless = {name: Senseless(real[name]) for name in names}
     replay: list[_Batch] = []
     average: dict[str, float] = {}
-    for used, bar in run.steps(minutes, lambda: run.save(modules, optimizers, extra), quiet=quiet):
+    for used, bar in run.steps(minutes, lambda: run.save(modules, optimizers, settings), quiet=quiet):
         name = names[int(rng.choice(len(names), p=weights / weights.sum()))]
         batch = next(batches[name])
         follows = not discriminator_only and config.warmup_share <= used < 1 - config.settle_share

@@ -243,12 +243,12 @@ def pretrain(
     averaged.lstm.flatten_parameters()  # a copy's weights lie apart, and cuDNN would move them together at each call
     modules = {"generator": generator, "average": averaged}
     optimizers = {"generator": optimizer}
-    extra = {
+    settings = {
         "config": asdict(config), "base": base and base[0], "teacher": teacher and teacher[1], "seed": seed,
         "vocabulary": dataset.vocabulary.fingerprint,
     }  # fmt: skip
     if resume:
-        run.load(modules, optimizers, extra)
+        run.load(modules, optimizers, settings)
     # A resumed run must not see its first batches again, nor two workers the same ones.
     workers = run.workers
     rng = np.random.default_rng([seed, run.progress.step, workers.rank])
@@ -268,7 +268,7 @@ def pretrain(
     target = generator.device
     # Whatever autocast is told, cuDNN's LSTM computes in float16, in which small gradients vanish unless scaled.
     scaler = torch.amp.GradScaler(target.type, enabled=target.type == "cuda")
-    for used, bar in run.steps(minutes, lambda: run.save(modules, optimizers, extra), quiet=quiet):
+    for used, bar in run.steps(minutes, lambda: run.save(modules, optimizers, settings), quiet=quiet):
         batch = next(late if used >= 1 - config.regulated_share else early if used < 0.3 else middle)
         ids = torch.from_numpy(batch.ids).long().to(target)
         conditions = hidden_conditions(batch, config, rng, target)

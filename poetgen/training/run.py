@@ -158,7 +158,7 @@ class Run:
         self,
         modules: Mapping[str, nn.Module],
         optimizers: Mapping[str, torch.optim.Optimizer],
-        extra: Mapping[str, object],
+        settings: Mapping[str, object],
     ) -> None:
         """Write the checkpoint, in one step."""
         if not self.workers.first:
@@ -169,7 +169,7 @@ class Run:
         for prefix, optimizer in optimizers.items():
             for number, values in optimizer.state_dict()["state"].items():
                 tensors |= {f"{prefix}.optimizer.{number}.{name}": value for name, value in values.items()}
-        state = {"stage": self.stage, "progress": asdict(self.progress), "extra": dict(extra)}
+        state = {"stage": self.stage, "progress": asdict(self.progress), "extra": dict(settings)}
         header = {_STATE: json.dumps(state)}
         try:
             files.write_whole(self.folder / CHECKPOINT_FILE, lambda path: save_file(tensors, path, header))
