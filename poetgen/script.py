@@ -46,10 +46,12 @@ _FOLD = {ord(variant): group[0] for group in _VARIANT_GROUPS for variant in grou
 
 # As each script is printed today, where neither the form that this project writes nor what OpenCC makes of it is.
 _SHOWN: Mapping[Script, Mapping[int, int]] = {
-    "simplified": str.maketrans("簷蘂嬾堦顦顇槩賸鬬僊秔櫺羇𦶟𣃁斲", "檐蕊懒阶憔悴概剩斗仙粳棂羁爇斫斫"),
-    "traditional": str.maketrans("却挂鈎鉢蘂𦶟", "卻掛鉤缽蕊爇"),
+    "simplified": str.maketrans("簷蘂嬾堦顦顇槩賸鬬僊秔櫺羇斲", "檐蕊懒阶憔悴概剩斗仙粳棂羁斫"),
+    "traditional": str.maketrans("却挂鈎鉢蘂", "卻掛鉤缽蕊"),
 }
 
+# Hardly a font has what Unicode put behind this.
+_BASIC_PLANE_END = 0xFFFF
 # 沈 is a name, and in these words what is written 沉 today.
 _SUNK = re.compile("沈(?=[沈浮醉吟香舟埋沦没])|(?<=[沈浮消陆日西昏])沈")
 
@@ -99,4 +101,9 @@ def show(text: str, script: Script) -> str:
     printed = text.translate(_SHOWN[script])
     if script == "traditional":
         return printed
-    return _SUNK.sub("沉", to_simplified(printed).translate(_SHOWN[script]))
+    simplified = to_simplified(printed)
+    if len(simplified) == len(printed):
+        # So 爇 stays, and does not become 𦶟.
+        both = zip(printed, simplified, strict=True)
+        simplified = "".join(own if ord(new) > _BASIC_PLANE_END else new for own, new in both)
+    return _SUNK.sub("沉", simplified.translate(_SHOWN[script]))
