@@ -8,10 +8,12 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
-from poetgen.errors import PoetgenError, RequestError
+from poetgen.errors import REQUEST_TEXTS, PoetgenError, RequestError
 from poetgen.script import show
 
-LANGUAGES = ("en", "zh-CN", "zh-TW")
+# Each by its own name in itself, for who can read no other.
+LANGUAGE_NAMES: Mapping[str, str] = {"en": "English", "zh-CN": "简体中文", "zh-TW": "繁體中文"}
+LANGUAGES = tuple(LANGUAGE_NAMES)
 DEFAULT_LANGUAGE = "en"
 # Names and descriptions of commands are there in two more.
 COMMAND_LANGUAGES = ("zh-CN", "zh-TW", "ja", "ko")
@@ -48,15 +50,13 @@ def language_of(locale: str | None) -> str:
 def refusal(error: PoetgenError, language: str) -> str:
     """What the poet's error says, in a language; those that are not a person's mistake are in English only.
 
-    In English the poet's own words serve, but where the bot takes more than the poet (themes by their English names).
+    In English the poet's own words serve, but where the bot takes more than the poet (themes by their English names) or
+    names things otherwise (forms).
     """
-    if isinstance(error, RequestError):
-        texts = catalogue(language)
-        template = texts.get(f"request.{error.code}")
-        if template is not None:
-            values = dict(error.values)
-            if "form" in values:
-                values["form"] = texts.get(f"form.{values['form']}", values["form"])
-            shown = template.format(**values)
-            return show(shown, "simplified") if language == "zh-CN" else shown
-    return str(error)
+    if not isinstance(error, RequestError):
+        return str(error)
+    texts, values = catalogue(language), dict(error.values)
+    if "form" in values:
+        values["form"] = texts.get(f"form.{values['form']}", values["form"])
+    shown = texts.get(f"request.{error.code}", REQUEST_TEXTS[error.code]).format(**values)
+    return show(shown, "simplified") if language == "zh-CN" else shown

@@ -90,7 +90,9 @@ class AdminCommands:
         await store.dailies.set(CONSOLE, CONSOLE, minute, form_named(form).name if form else None)
         zone = store.servers.of(CONSOLE).time_zone
         shown = f"{minute // 60:02}:{minute % 60:02}"
-        self._show(text("daily.set", asker.language, channel="console", time=shown, zone=zone))
+        self._show(
+            text("daily.set", asker.language, channel=text("console.here", asker.language), time=shown, zone=zone)
+        )
 
     async def _voice(self, rest: str) -> None:
         await self._change_voice(rest, CONSOLE)

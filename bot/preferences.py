@@ -7,7 +7,7 @@ from dataclasses import replace
 from zoneinfo import available_timezones
 
 from bot.asker import Asker
-from bot.catalogue import LANGUAGES, text
+from bot.catalogue import LANGUAGE_NAMES, text
 from bot.errors import BotError
 from bot.pages import MAX_PAGE
 from bot.poems import Limits
@@ -39,8 +39,10 @@ class Preferences:
 
     async def language(self, asker: Asker, language: str | None) -> None:
         """The language of public parts; None for that of each server's own Discord."""
-        if language is not None and language not in LANGUAGES:
-            raise BotError("language", languages=", ".join(LANGUAGES))
+        if language is not None and language not in LANGUAGE_NAMES:
+            # Only a terminal lets people type it, and there it is the code that is typed.
+            languages = ", ".join(f"{code} ({name})" for code, name in LANGUAGE_NAMES.items())
+            raise BotError("language", languages=languages)
         await self._choose(asker, language=language)
 
     async def script(self, asker: Asker, script: str | None) -> None:
@@ -114,7 +116,7 @@ class Preferences:
         reports = f"<#{chosen.reports_channel_id}>" if chosen.reports_channel_id else text("settings.nowhere", language)
         rows = [
             text("settings.title", language),
-            text("settings.language", language, value=chosen.language or unchosen),
+            text("settings.language", language, value=LANGUAGE_NAMES.get(chosen.language or "", unchosen)),
             text("settings.script", language, value=text(f"choice.{chosen.script or self._limits.script}", language)),
             text("settings.time_zone", language, value=chosen.time_zone),
             text("settings.channels", language, value=channels),

@@ -10,14 +10,14 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.asker import Asker
-from bot.catalogue import text
+from bot.catalogue import LANGUAGE_NAMES, text
 from bot.client import PoetBot
 from bot.preferences import MAX_COOLDOWN, MAX_QUOTA
 from bot.words import MAX_WORD_LENGTH
 
 _LANGUAGES = [
     app_commands.Choice(name=name, value=value)
-    for value, name in (("auto", text("choice.auto")), ("en", "English"), ("zh-CN", "简体中文"), ("zh-TW", "繁體中文"))
+    for value, name in (("auto", text("choice.auto")), *LANGUAGE_NAMES.items())
 ]
 
 

@@ -141,6 +141,13 @@ def test_known_errors_say_what_they_mean_and_others_do_not() -> None:
     assert unexpected.error_id in unexpected.text
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_forms_are_called_by_name(language: str) -> None:
+    said = refusal(RequestError("acrostic_length", length=5, form="wujue", lines=4), language)
+    assert text("form.wujue", language) in said
+    assert "wujue" not in said
+
+
 @pytest.mark.parametrize("code", REQUEST_TEXTS)
 def test_every_request_error_can_be_told_in_chinese(code: str) -> None:
     values = dict.fromkeys(filter(None, places(REQUEST_TEXTS[code])), "7")

@@ -89,7 +89,8 @@ async def test_admin_commands(services: Services, registry: FakeRegistry, rows: 
     assert "Asia/Tokyo" in said
     assert "on the list here" in said
     assert "version fake-2 is heard" in said
-    assert "at 08:00 (Asia/Tokyo)" in said
+    assert "to this terminal at 08:00 (Asia/Tokyo)" in said
+    assert "回复语言：简体中文\n" in said
     assert "no poem a day any more" in said
     assert "1 poems" in said
     assert "这种诗风没有正在进行的微调" in said
@@ -174,7 +175,7 @@ async def test_finetune_is_shown_as_it_goes_on(services: Services, trainer: Trai
         ("/settings words 月", "Put + before"),
         ("/settings limits many", "two numbers"),
         ("/settings timezone Mars", "no such time zone"),
-        ("/settings language fr", "The languages are"),
+        ("/settings language fr", "The languages are: en (English), zh-CN (简体中文)"),
         ("/privacy", "show, export, delete"),
         ("/owner", "finetune, voice, status"),
         ("/help me", "/rate up | down | clear"),
