@@ -59,4 +59,7 @@ def refusal(error: PoetgenError, language: str) -> str:
     if "form" in values:
         values["form"] = texts.get(f"form.{values['form']}", values["form"])
     shown = texts.get(f"request.{error.code}", REQUEST_TEXTS[error.code]).format(**values)
+    near = values.get("near")
+    if isinstance(near, list):
+        shown = text("theme.near", language, word=values["word"], names=", ".join(near)) + shown
     return show(shown, "simplified") if language == "zh-CN" else shown

@@ -66,7 +66,7 @@ class Comparing:
         """Two poems under way, in an order drawn by lot; awaited, the comparison's id and both. One of the quota."""
         theme = meant(clean(theme)) or self._chance.choice(themes()).hanzi
         self._poems.refuse_words(asker, [theme])
-        request = self._poems.inference.poet.check(PoemRequest(theme=theme))
+        request = self._poems.checked(PoemRequest(theme=theme))
         order = list(versions)
         self._chance.shuffle(order)
         async with self._poems.counted(asker):

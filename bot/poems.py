@@ -18,16 +18,19 @@ from bot.metrics import Metrics
 from bot.store import Store
 from bot.store.poems import Setting, StoredPoem
 from bot.store.usage import Taken
-from bot.themes import meant
+from bot.themes import meant, nearest
 from bot.typed import clean
 from bot.voices import Voices
 from bot.words import WordList
+from poetgen.errors import RequestError
 from poetgen.poem import DEFAULT_FORM, Composition, PoemRequest, Script, form_named
 
 # Of the poems served, this share is drawn without the discriminator's choice, so that a fine-tune sees such too.
 UNRANKED_SHARE = 0.1
 _TRIES = 3  # how often to compose while a poem spells a word of the list
 REPORTS_TO_HIDE = 3
+# Several names together, one of them misspelt, are also longer than a theme in characters may be.
+_OF_THE_THEME = ("unknown_theme", "theme_length")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +158,20 @@ class Poems:
         """Whether a poem spells no word on a server's list."""
         return not self.words.found_in_lines(composition.poem.lines, self.store.servers.of(guild_id).words)
 
+    def checked(self, request: PoemRequest) -> PoemRequest:
+        """A request as the poet will write it; if its theme is refused, with the known names that are nearest.
+
+        Raises:
+            RequestError: It cannot be written.
+        """
+        try:
+            return self.inference.poet.check(request)
+        except RequestError as error:
+            word, near = nearest(request.theme) if error.code in _OF_THE_THEME else ("", [])
+            if not near:
+                raise
+            raise RequestError(error.code, **error.values, word=word, near=near) from None
+
     async def begin(self, asker: Asker, wish: Wish) -> Composing:
         """Check a request and queue it.
 
@@ -165,7 +182,7 @@ class Poems:
         typed = [clean(piece) for piece in (wish.theme, wish.acrostic, wish.first_line, wish.rhyme)]
         self.refuse_words(asker, typed)
         request = PoemRequest(form_named(wish.form), meant(typed[0]), typed[1], typed[2], typed[3], wish.seed)
-        request = self.inference.poet.check(request)
+        request = self.checked(request)
         version = None if wish.seed is None else await self.store.poems.version_of(request, asker.guild_id)
         return await self._compose(asker, request, wish.script or self.script_for(asker), version)
 

@@ -4,6 +4,7 @@ Knows no poet. The table is `texts/themes.tsv`: traditional characters, English 
 Japanese, Korean.
 """
 
+import difflib
 import functools
 import re
 import unicodedata
@@ -15,6 +16,7 @@ from poetgen.script import show, to_traditional
 
 _TABLE = Path(__file__).parent / "texts" / "themes.tsv"
 _LANGUAGES = {"ja": 1, "ko": 2}
+_LIKENESS = 0.75  # of 1, by difflib: one letter of four may be another, or two may have changed places
 _AND = re.compile(r"\s+(?:and|with)\s+|\s*[,&+、，]\s*", re.IGNORECASE)
 
 
@@ -66,6 +68,24 @@ def _named(name: str) -> str:
     """The theme of that name, which may be in the plural; "" if there is none."""
     folded = _folded(name)
     return _by_name().get(folded) or _by_name().get(folded.removesuffix("s")) or ""
+
+
+def nearest(typed: str, limit: int = 3) -> tuple[str, list[str]]:
+    """The English names that are nearest to what somebody typed, and that piece of it which is no name itself.
+
+    Of several themes together only the first unknown one is looked at; a theme is named once. ("", []) if none is near.
+    """
+    unknown = next((part for part in _AND.split(typed) if not _named(part)), typed)
+    names = {_folded(name): name for theme in themes() for name in theme.english}
+    for piece in dict.fromkeys((typed, unknown)):
+        # More than are wanted, for two of them may be names of one theme.
+        near = difflib.get_close_matches(_folded(piece), names, 3 * limit, _LIKENESS)
+        found: dict[str, str] = {}
+        for name in near:
+            found.setdefault(_by_name()[name], names[name])
+        if found:
+            return piece, list(found.values())[:limit]
+    return "", []
 
 
 def suggestions(typed: str, script: Script, locale: str, limit: int = 25) -> list[tuple[str, str]]:

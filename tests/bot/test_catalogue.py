@@ -148,6 +148,16 @@ def test_forms_are_called_by_name(language: str) -> None:
     assert "wujue" not in said
 
 
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [("en", "“mooon”: did you mean moon, noon? The"), ("zh-CN", "“mooon”是否指 moon, noon？题"),
+     ("zh-TW", "「mooon」是否指 moon, noon？題")],
+)  # fmt: skip
+def test_nearest_themes_stand_before_what_is_refused(language: str, said: str) -> None:
+    error = RequestError("unknown_theme", chars="m o n", word="mooon", near=["moon", "noon"])
+    assert refusal(error, language).startswith(said)
+
+
 @pytest.mark.parametrize("code", REQUEST_TEXTS)
 def test_every_request_error_can_be_told_in_chinese(code: str) -> None:
     values = dict.fromkeys(filter(None, places(REQUEST_TEXTS[code])), "7")

@@ -149,6 +149,7 @@ async def test_compared_versions_are_named_after_the_pick(place: Place, registry
     assert "only one version" in await _said(place, place.bob, "voice compare")
     registry.add("fake-2", f"server-{place.guild.id}")
     assert "one and the same" in await _said(place, place.bob, "voice compare", first="fake-2", second="fake-2")
+    assert "did you mean autumn moon, " in await _said(place, place.bob, "voice compare", theme="autum moon")
     result = await place.bob.slash(place.channel, "voice compare", theme="autumn moon")
     assert result.ephemeral
     assert result.response is not None

@@ -155,6 +155,7 @@ async def test_finetune_is_shown_as_it_goes_on(services: Services, trainer: Trai
         ("/poem seed:-1", "A seed is a number from 0"),
         ("/poem script:cursive", "The scripts are"),
         ("/poem theme:🍂", "does not know"),
+        ("/poem theme:mooon and wine", "“mooon”: did you mean moon? The theme may hold"),
         ("/poem acrostic:王八蛋", "on the list here"),
         ("/rate", "up, down or clear"),
         ("/rate up", "There is no poem yet"),

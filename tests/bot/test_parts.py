@@ -18,7 +18,7 @@ from bot.logs import set_up_logging
 from bot.metrics import Metrics
 from bot.reading import RHYMES_SPELT, dictionary, pinyin_of, reading, words_of
 from bot.settings import Settings
-from bot.themes import meant, own_themes, suggestions, themes
+from bot.themes import meant, nearest, own_themes, suggestions, themes
 from bot.words import WordList
 from poetgen import prosody
 from poetgen.phonology import RHYME_GROUPS
@@ -78,6 +78,26 @@ def test_words_are_found_folded_forwards_and_backwards(typed: str) -> None:
 )  # fmt: skip
 def test_themes_are_meant_in_the_plural_and_together(typed: str, theme: str) -> None:
     assert meant(typed) == theme
+
+
+@pytest.mark.parametrize(
+    ("typed", "word", "near"),
+    [
+        ("mooon", "mooon", ["moon"]), ("Autum  Night", "Autum  Night", ["autumn night"]),
+        ("mooon and flowers", "mooon", ["moon"]), ("moon, flowrs & wine", "flowrs", ["flowers"]),
+        ("mountains and rivrs", "mountains and rivrs", ["mountains and rivers"]), ("wien", "wien", ["wine", "wind"]),
+        ("computer", "", []), ("moon and nonsense", "", []), ("🍂", "", []), ("夜" * 500, "", []), ("", "", []),
+    ],
+)  # fmt: skip
+def test_nearest_names_are_those_of_the_word_that_is_unknown(typed: str, word: str, near: list[str]) -> None:
+    assert nearest(typed) == (word, near)
+
+
+def test_nearest_names_are_of_different_themes() -> None:
+    assert nearest("mountian")[1] == ["mountain", "fountain"]
+    for theme in themes()[:40]:
+        _, near = nearest(f"{theme.english[0]}q")
+        assert 1 <= len(near) == len({meant(name) for name in near}) <= 3
 
 
 def test_words_of_the_owner_and_the_server_join_ours(tmp_path: Path) -> None:
