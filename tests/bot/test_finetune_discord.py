@@ -110,6 +110,33 @@ async def test_cancelled_by_its_button_and_then_there_is_none(
     simcord_env.errors.clear()
 
 
+@pytest.mark.parametrize(
+    ("sentence", "language", "told"),
+    [
+        ("The fine-tune was not done in 5 minutes. Give it more.", "zh-CN", "没有在限定的时间内完成"),
+        ("The fine-tune was not done in 5 minutes. Give it more.", "en", "not done in the minutes it may take"),
+        ("r.jsonl rates 9 poems; a fine-tune needs 15. Wait for votes on 6 more.", "zh-TW", "有票的詩已少到"),
+        ("r.jsonl holds likes only, and taste shows in the difference. Wait for ...", "zh-CN", "👍 和 👎 都要有"),
+        ("The version cannot be registered in /home/yin/x (full). Make room.", "zh-TW", "新版本無法寫入"),
+        ("Nobody knows this one.", "zh-CN", "• Nobody knows this one."),
+    ],
+)
+async def test_why_it_failed_is_told_in_the_servers_language_and_logged_as_it_was_said(
+    place: Place, simcord_env: simcord.Env, trainer: Trainer, rows: Rows, caplog: pytest.LogCaptureFixture,
+    sentence: str, language: str, told: str,
+) -> None:  # fmt: skip
+    trainer.write(f"said(version=None, verdict='failed', reasons=[{sentence!r}])\nsys.exit(2)")
+    await place.admin.slash(place.channel, "settings language", language=language)
+    await _voted(place)
+    await _started(place)
+    await _state(rows, "failed")
+    await simcord_env.settle()
+    shown = [body["content"] for body in place.bodies("PATCH") if "#1" in (body.get("content") or "")][-1]
+    assert told in shown
+    assert "/home" not in shown
+    assert sentence in caplog.text
+
+
 async def test_too_few_votes_are_refused_privately(place: Place, simcord_env: simcord.Env) -> None:
     refused = await place.admin.slash(place.channel, "finetune start")
     assert refused.ephemeral

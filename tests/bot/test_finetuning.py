@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+import poetgen
 from bot.asker import Asker
+from bot.catalogue import LANGUAGES, catalogue
 from bot.client import PoetBot
 from bot.errors import BotError, ClosingError
 from bot.finetuning import FinetuneLimits, Finetuning
@@ -18,7 +20,7 @@ from bot.ratings import Ratings
 from bot.services import Services
 from bot.store.jobs import Job
 from bot.store.poems import Setting
-from bot.training import Outcome, Progress, TrainingProcess
+from bot.training import _SENTENCES, Outcome, Progress, TrainingProcess
 from poetgen.poem import PoemRequest
 from tests.bot.conftest import FakePoet, FakeRegistry, Rows, Trainer, until
 
@@ -132,6 +134,13 @@ async def test_what_goes_wrong_is_failed_and_the_next_one_runs(
     await services.finetuning.begin(ADMIN, 5)
     job, _ = await _ended(watched, 2)
     assert job.state == "rejected"
+
+
+def test_sentences_that_are_told_in_other_words_are_the_poets() -> None:
+    source = "\n".join(path.read_text(encoding="utf-8") for path in Path(poetgen.__file__).parent.rglob("*.py"))
+    assert [piece for piece in _SENTENCES if piece not in source] == []
+    for language in LANGUAGES:
+        assert {f"reason.{reason}" for reason in _SENTENCES.values()} <= set(catalogue(language))
 
 
 async def test_missing_program_is_a_failure(services: Services, watched: Watched, monkeypatch: Any) -> None:
