@@ -55,9 +55,9 @@ class Console:
         admin = self.admin = AdminCommands(services, self._show, self._asker)
         self._commands: Mapping[str, Command] = {
             "poem": self._poem, "another": self._another, "vary": self._vary, "read": self._read, "card": self._card,
-            "info": self._info, "rate": self._rate, "check": self._check, "top": self._top, "compare": self._compare,
-            "pick": self._pick, "delete": self._delete, "report": self._report, "privacy": self._privacy,
-            "help": self._help, "about": self._about, **admin.commands,
+            "info": self._info, "show": self._show_again, "rate": self._rate, "check": self._check, "top": self._top,
+            "compare": self._compare, "pick": self._pick, "delete": self._delete, "report": self._report,
+            "privacy": self._privacy, "help": self._help, "about": self._about, **admin.commands,
         }  # fmt: skip
 
     def _asker(self) -> Asker:
@@ -162,6 +162,14 @@ class Console:
             await self._services.rating.vote(poem.id, CONSOLE, value)
         up, down = await self._services.rating.tally(poem.id)
         self._write(text("console.rated", self._asker().language, up=up, down=down))
+
+    async def _show_again(self, rest: str) -> None:
+        number = rest.removeprefix("poem:").strip()
+        if not re.fullmatch(r"[0-9]{1,18}", number):
+            raise BotError("poem_number")
+        poem = await self._poems.get(self._asker(), int(number))
+        self._last = poem.id
+        self._show("\n" + poem_page(poem))
 
     async def _check(self, rest: str) -> None:
         asker = self._asker()

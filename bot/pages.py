@@ -81,6 +81,7 @@ def info_page(poem: StoredPoem, report: Report, voted: bool, language: str) -> s
         text("info.classics" if known else "info.no_classics", language, lines=", ".join(map(str, known))),
         # Whose theme was forgotten on request cannot be asked for again.
         *([] if forgotten else [text("info.replay", language, command=replay_command(poem))]),
+        text("info.again", language, number=poem.id),
         text("info.version", language, version=poem.version) if voted else text("info.vote_first", language),
     ]
     if not poem.ranked:
@@ -136,6 +137,12 @@ def link_to(poem: StoredPoem) -> str | None:
     if poem.message_id is None or not poem.channel_id:
         return None
     return f"https://discord.com/channels/{poem.guild_id or '@me'}/{poem.channel_id}/{poem.message_id}"
+
+
+def again_page(poem: StoredPoem, language: str) -> str:
+    """An earlier poem, and where its message is, for reactions count there alone."""
+    link = link_to(poem)
+    return poem_page(poem) + ("" if link is None else f"\n{text('show.original', language, link=link)}")
 
 
 def top_page(entries: Sequence[tuple[StoredPoem, int, int]], period: str, language: str, script: Script) -> str:

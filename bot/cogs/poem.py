@@ -1,4 +1,4 @@
-"""/poem on Discord, and the buttons below a poem that show more of it: Another, Vary, Read, Card, Info.
+"""/poem and /show on Discord, and the buttons below a poem: Another, Vary, Read, Card, Info.
 
 Knows no model and no database.
 """
@@ -20,7 +20,7 @@ from bot.card import Shade, alt_text
 from bot.catalogue import text
 from bot.client import PoetBot
 from bot.errors import BotError
-from bot.pages import MAX_PAGE, form_label, info_page, poem_page
+from bot.pages import MAX_PAGE, again_page, form_label, info_page, poem_page
 from bot.poems import Composing, Wish
 from bot.reading import RHYMES_SPELT, reading, unmarked
 from bot.replies import pressed_message
@@ -33,6 +33,7 @@ from poetgen.script import show
 _FORMS = [app_commands.Choice(name=form_label(name, "simplified"), value=name) for name in FORMS]
 _SEAL = "吟"
 _MAX_CHOICE = 100
+_LOOKED_THROUGH = 500  # of a channel's last poems, for the one that somebody types of
 _T = TypeVar("_T")
 
 
@@ -111,6 +112,26 @@ class PoemCog(commands.Cog):
                 found.append(app_commands.Choice(name=f"{shown} {spelt}", value=group))
         return found[:25]
 
+    @app_commands.command(name="show", description=text("command.show.description"))
+    @app_commands.describe(poem=text("command.show.poem"))
+    async def show_again(self, interaction: discord.Interaction[Any], poem: app_commands.Range[int, 1]) -> None:
+        """Show an earlier poem, to the asker alone: a copy for all would outlive it when it is hidden or deleted."""
+        asker, found = await self._get(interaction, str(poem))
+        up, down = await self._bot.services.rating.tally(found.id)
+        view = poem_buttons(found, self._cards.available, up, down)
+        await self._bot.replies.answer(interaction, again_page(found, asker.language), view=view)
+
+    @show_again.autocomplete("poem")
+    async def _earlier(self, interaction: discord.Interaction[Any], typed: str) -> list[app_commands.Choice[int]]:
+        # Of this channel alone: not all may read what stands in others.
+        latest = await self._poems.store.poems.latest_in(interaction.guild_id, interaction.channel_id, _LOOKED_THROUGH)
+        wanted, found = typed.strip(), []
+        for poem in latest:
+            shown = show(f"{poem.title} · {poem.lines[0]}", poem.script)
+            if not wanted or wanted in shown or wanted in poem.title or str(poem.id).startswith(wanted):
+                found.append(app_commands.Choice(name=shortened(shown, _MAX_CHOICE), value=poem.id))
+        return found[:25]
+
     async def _show(
         self, interaction: discord.Interaction[Any], begin: Callable[[Asker], Awaitable[Composing]]
     ) -> None:
@@ -136,7 +157,7 @@ class PoemCog(commands.Cog):
     async def _mend(self, interaction: discord.Interaction[Any], about: str) -> None:
         """The bot may have ended between sending a poem and noting its message: the first press tells which it is."""
         message = pressed_message(interaction)
-        if message is not None:
+        if message is not None and not message.flags.ephemeral:  # which is a copy, by /show
             await self._poems.shown(int(about), message.id)
 
     async def _get(self, interaction: discord.Interaction[Any], about: str) -> tuple[Asker, StoredPoem]:

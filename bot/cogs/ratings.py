@@ -87,7 +87,7 @@ class RatingsCog(commands.Cog):
             said = text("console.rated", language_of(str(interaction.locale)), up=up, down=down)
             await self._bot.replies.answer(interaction, said)
             return
-        if poem.message_id is None:
+        if poem.message_id is None and not message.flags.ephemeral:  # which is a copy, by /show
             await self._poems.shown(poem.id, message.id)
         view = poem_buttons(poem.with_vote_buttons(), self._bot.services.cards.available, up, down)
         try:

@@ -154,6 +154,17 @@ class PoemShelf:
         row = await self._database.first(newest)
         return None if row is None else row[0]
 
+    async def latest_in(self, guild_id: int | None, channel_id: int | None, limit: int) -> list[StoredPoem]:
+        """The last poems that a channel was shown, the newest first, without hidden ones."""
+        query = (
+            sa.select(poems)
+            .where(poems.c.guild_id.is_not_distinct_from(guild_id), poems.c.channel_id == channel_id)
+            .where(poems.c.purpose != "compare", ~poems.c.hidden)
+            .order_by(poems.c.id.desc())
+            .limit(limit)
+        )
+        return [stored(row) for row in await self._database.all(query)]
+
     async def of_message(self, message_id: int) -> StoredPoem | None:
         """The poem that a message shows; None if it shows none of ours."""
         row = await self._database.first(sa.select(poems).where(poems.c.message_id == message_id))

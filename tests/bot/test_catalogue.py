@@ -95,7 +95,7 @@ async def test_commands_are_within_the_limits_and_described_by_the_catalogue(sim
     assert violations(payloads) == []
     names = {payload["name"] for payload in payloads}
     assert names == {
-        "poem", "check", "top", "daily", "finetune", "voice", "settings", "privacy", "help", "about",
+        "poem", "show", "check", "top", "daily", "finetune", "voice", "settings", "privacy", "help", "about",
         "Delete poem", "Report poem",
     }  # fmt: skip
     poem = next(payload for payload in payloads if payload["name"] == "poem")

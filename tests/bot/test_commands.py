@@ -15,7 +15,7 @@ from bot.cogs.daily import DailyCog
 from bot.services import Services
 from bot.store.database import now_ms
 from tests.bot.conftest import OWNER_GUILD, FakePoet, FakeRegistry, Rows, until
-from tests.bot.discord_place import Place, hold_to_the_limits, labels
+from tests.bot.discord_place import Place, buttons, hold_to_the_limits, labels
 
 BAD_POEM = "白日依山盡，黃河入海流。欲窮千里目，更上一層樓。"
 
@@ -60,6 +60,63 @@ async def test_top_ranks_by_what_votes_allow_to_believe(place: Place, rows: Rows
     assert "1 👍 1 👎" in page, "the requester's own vote does not count"
     rows.run(f"UPDATE poems SET created_at = {now_ms() - 8 * 86_400_000} WHERE id = 1")
     assert "春" not in await _said(place, place.bob, "top", period="week")
+
+
+async def test_earlier_poem_is_shown_again_to_who_asks(
+    simcord_env: simcord.Env, place: Place, services: Services, rows: Rows
+) -> None:
+    first = await place.poem(theme="秋夜")
+    info = await place.bob.click(first, label="Info")
+    assert info.response is not None
+    assert "`/show poem:1`" in info.response.content
+    await place.poem(theme="送别")
+    again = await place.bob.slash(place.channel, "show", poem=1)
+    assert again.ephemeral
+    assert again.response is not None
+    assert again.response.content.startswith(first.content)
+    assert f"(<{first.jump_url}>)" in again.response.content
+    assert labels(again.response) == labels(first)
+    rows.run("UPDATE poems SET message_id = NULL WHERE id = 1")
+    another = await place.bob.click(again.response, label="Another")
+    assert not another.ephemeral
+    assert rows("SELECT theme FROM poems WHERE id = 3") == [("秋夜",)]
+    assert rows("SELECT message_id FROM poems WHERE id = 1") == [(None,)], "what one sees alone is not its message"
+
+    other = place.guild.create_text_channel("elsewhere")
+    assert (await place.bob.slash(other, "show", poem=1)).response is not None
+    rows.run("UPDATE poems SET hidden = 1 WHERE id = 1")
+    rows.run("UPDATE poems SET guild_id = 5 WHERE id = 2")
+    for poem in (1, 2, 77):
+        assert "not there any more" in await _said(place, place.bob, "show", poem=poem)
+    simcord_env.errors.clear()
+
+
+async def test_copy_of_a_poem_with_vote_buttons_takes_votes(simcord_env: simcord.Env, place: Place, rows: Rows) -> None:
+    simcord_env.inject_error("PUT", "/channels/*/reactions/*", status=403, code=50013, times=None)
+    await place.poem(theme="秋夜")
+    await simcord_env.settle()
+    rows.run("UPDATE poems SET message_id = NULL")
+    again = await place.bob.slash(place.channel, "show", poem=1)
+    assert labels(again.response)[-2:] == ["0", "0"]
+    [up] = [button.custom_id for button in buttons(again.response) if str(button.emoji) == "👍"]
+    assert again.response is not None
+    await place.bob.click(again.response, custom_id=up)
+    assert rows.votes() == [(1, place.bob.id, 1)]
+    assert rows("SELECT message_id FROM poems") == [(None,)]
+    assert labels((await place.bob.slash(place.channel, "show", poem=1)).response)[-2:] == ["1", "0"]
+
+
+async def test_earlier_poems_of_this_channel_are_suggested(place: Place, rows: Rows) -> None:
+    for theme in ("秋夜", "送别", "秋月", "春", "冬"):
+        await place.poem(theme=theme)
+    rows.run("UPDATE poems SET hidden = 1 WHERE id = 4")
+    rows.run("UPDATE poems SET channel_id = 5 WHERE id = 5")
+    found = await place.bob.autocomplete(place.channel, "show", "poem", "")
+    assert [choice["value"] for choice in found] == [3, 2, 1], "the newest first"
+    assert found[1]["name"] == "送别 · 一道残阳铺水中"
+    for typed, poems in (("秋", [3, 1]), ("送別", [2]), ("2", [2]), ("雪", [])):
+        found = await place.bob.autocomplete(place.channel, "show", "poem", typed)
+        assert [choice["value"] for choice in found] == poems
 
 
 async def test_settings_change_what_they_say(place: Place, rows: Rows) -> None:

@@ -68,6 +68,16 @@ async def test_buttons_are_words(services: Services, poet: FakePoet, tmp_path: P
         assert str(tmp_path / "poem-3-dark.png") in said
 
 
+async def test_earlier_poem_is_shown_again_and_is_the_last_one_then(services: Services, rows: Rows) -> None:
+    said = await _session(services, "/poem theme:春", "/poem theme:秋夜", "/info", "/show 1", "/rate up")
+    assert "Its number is 2; /show poem:2 shows it again." in said
+    assert said.count("春\n一道残阳铺水中") == 2
+    await _session(services, "/show poem:2", "/rate down")
+    assert rows.votes() == [(1, 0, 1), (2, 0, -1)]
+    rows.run("UPDATE poems SET guild_id = 5 WHERE id = 1")
+    assert "not there any more" in await _session(services, "/show 1")
+
+
 async def test_the_last_poem_is_still_the_last_one_next_time(services: Services, tmp_path: Path) -> None:
     assert "There is no poem yet" in await _session(services, "/info", "/poem theme:秋夜", folder=tmp_path)
     said = await _session(services, "/read", "/delete", "/read", folder=tmp_path)
@@ -160,6 +170,9 @@ async def test_finetune_is_shown_as_it_goes_on(services: Services, trainer: Trai
         ("/rate", "up, down or clear"),
         ("/rate up", "There is no poem yet"),
         ("/another", "There is no poem yet"),
+        ("/show", "/show takes the number of a poem"),
+        ("/show ²", "/show takes the number of a poem"),
+        ("/show 999999999999999999", "not there any more"),
         ("/check", "Give a poem"),
         ("/top yesterday", "The periods are"),
         ("/daily set noon", "A time looks like"),

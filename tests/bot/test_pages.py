@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bot.catalogue import LANGUAGES
 from bot.job_pages import history_page, progress_page, result_page, versions_page, voices_page
-from bot.pages import MAX_PAGE, check_page, compare_page, info_page, poem_page, replay_command, top_page
+from bot.pages import MAX_PAGE, again_page, check_page, compare_page, info_page, poem_page, replay_command, top_page
 from bot.rating import vote_of
 from bot.store.jobs import Job
 from bot.store.poems import StoredPoem
@@ -62,6 +62,7 @@ def test_no_page_is_longer_than_a_message(language: str, form: str) -> None:
         info_page(poem, report(poem.poem), True, language),
         check_page(poem.poem, report(poem.poem, kinds), "traditional", language),
         top_page([(poem, 1000, 1000)] * 10, "month", language, "traditional"),
+        again_page(poem, language),
         compare_page(poem, poem, language, 1),
         versions_page([version_named("v" * 12, f"server-{2**63}")] * 40, "v" * 12, language),
     ]
