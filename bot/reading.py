@@ -27,6 +27,7 @@ _LESSER = re.compile(
     r"^(surname |old variant|variant of|same as |\(?bound form\)?$|CL:|see |used |abbr\. |Taiwan pr\.|also pr\."
     r"|classifier|prefix |suffix |sentence-final|currency|-\w+$|\((dialect|slang|coll|vulgar|intensifier|computing"
     r"|Internet|Tw|neologism|math|chemistry|physics|linguistics|military|sports|law|loanword|classifier))"
+    r"|\bKangxi radical\b|\brefers to\b|\bas in\b"
 )
 # A name that a poem of a thousand years ago does not mean.
 _MODERN_NAME = re.compile(
@@ -83,8 +84,8 @@ def dictionary() -> Mapping[str, Sequence[tuple[str, str]]]:
         is_name = pinyin[:1].isupper()
         if is_name:
             meanings = [meaning for meaning in meanings if not _MODERN_NAME.search(meaning)]
-        senses = [_NOTE.sub(" ", meaning).strip() for meaning in meanings if not _LESSER.match(meaning)]
-        gloss = "; ".join([sense for sense in senses if sense and not _LESSER.match(sense)][:_SENSES])
+        senses = [_NOTE.sub(" ", meaning).strip() for meaning in meanings if not _LESSER.search(meaning)]
+        gloss = "; ".join([sense for sense in senses if sense and not _LESSER.search(sense)][:_SENSES])
         if not gloss and (same := next(filter(None, map(_VARIANT.search, meanings)), None)):
             gloss = f"={same[1]}"
         if gloss:
@@ -230,9 +231,16 @@ def reading(poem: Poem, report: Report, script: Script, most: int) -> str:
 
 
 def _glossed(words: Sequence[tuple[str, str]], script: Script, longest: int) -> str:
-    return " · ".join(f"{show(word, script)} {_cut(gloss, longest)}".strip() for word, gloss in words)
+    return " · ".join(f"{show(word, script)} {fitted(gloss, longest)}".strip() for word, gloss in words)
 
 
-def _cut(gloss: str, longest: int) -> str:
+def fitted(gloss: str, longest: int) -> str:
+    """As much of a gloss as fits: whole senses, else whole words and "…"; "" if there is no room for one."""
     gloss = gloss.replace("*", "").replace("_", "").replace("~", "").replace("`", "")
-    return gloss if len(gloss) <= longest else gloss[: longest - 1].rstrip() + "…"
+    if len(gloss) <= longest:
+        return gloss
+    whole = gloss.rfind("; ", 0, longest + 2)
+    if whole > 0:
+        return gloss[:whole]
+    cut = next((at for mark in (", ", " ") if (at := gloss.rfind(mark, 0, longest - 1 + len(mark))) > 0), 0)
+    return f"{gloss[:cut]}…" if cut else ""

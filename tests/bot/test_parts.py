@@ -16,7 +16,7 @@ from bot.errors import BotError, StartError
 from bot.health import Health
 from bot.logs import set_up_logging
 from bot.metrics import Metrics
-from bot.reading import RHYMES_SPELT, dictionary, pinyin_of, reading, words_of
+from bot.reading import RHYMES_SPELT, dictionary, fitted, pinyin_of, reading, words_of
 from bot.settings import Settings
 from bot.themes import meant, nearest, own_themes, suggestions, themes
 from bot.words import WordList
@@ -152,6 +152,22 @@ def test_words_mean_what_they_mean_when_read_so() -> None:
     assert glosses("萬重山", "OLL")["重"].startswith("again")
     assert glosses("舉頭望明月")["明月"].startswith("bright moon")
     assert all(glosses(char)[char] for char in "却裏巖歎簷挂"), "by what they are other forms of"
+
+
+@pytest.mark.parametrize(
+    ("word", "meaning"), [("明月", "bright moon"), ("雷", "thunder"), ("犬", "dog"), ("玄", "black; mysterious")]
+)
+def test_no_radical_and_no_reference_is_a_meaning(word: str, meaning: str) -> None:
+    assert glosses(word)[word] == meaning
+
+
+@pytest.mark.parametrize(
+    ("longest", "shown"),
+    [(40, "to gaze afar, to hope; full moon"), (31, "to gaze afar, to hope"), (20, "to gaze afar…"), (9, "to gaze…"),
+     (5, "to…"), (2, "")],
+)  # fmt: skip
+def test_meanings_are_cut_at_a_sense_or_a_word(longest: int, shown: str) -> None:
+    assert fitted("to gaze afar, to hope; full moon", longest) == shown
 
 
 def test_our_own_words_say_how_they_are_read() -> None:
