@@ -164,9 +164,12 @@ def words_of(line: str, spelt: Sequence[str]) -> list[tuple[str, str]]:
             continue
         word, pinyin = line[start:stop], list(map(_numbered, spelt[start:stop]))
         gloss = _gloss(word, pinyin)
-        if not gloss and len(word) == 2 and word[0] == word[1]:
-            gloss = _gloss(word[0], pinyin[:1])
-        if gloss or len(word) == 1:
+        is_doubled = len(word) == 2 and word[0] == word[1]
+        if not gloss and is_doubled:
+            # The dictionary's first meaning of a character is seldom that of two; ours, made for verse, more often is.
+            own = _own_glosses().get(word[0], ())
+            gloss = next((meaning for syllable, meaning in own if [syllable] == pinyin[:1]), "")
+        if gloss or is_doubled or len(word) == 1:
             words.append((word, gloss))
             done = stop
     return words

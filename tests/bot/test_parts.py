@@ -178,7 +178,10 @@ def test_our_own_words_say_how_they_are_read() -> None:
 
 
 def test_doubled_characters_and_syllables_without_a_tone_are_words() -> None:
-    assert glosses("漠漠水田")["漠漠"] == glosses("漠")["漠"]
+    assert glosses("漠漠水田")["漠漠"] == "vast and hazy", "not a desert"
+    assert glosses("歷歷晴川")["歷歷"] == "clear, one by one"
+    assert glosses("窗窗月明中")["窗窗"] == "", "none rather than what the character means alone elsewhere"
+    assert glosses("樹樹皆秋色")["樹樹"] == "tree"
     assert "peony" in glosses("牡丹")["牡丹"]
     assert "grape" in glosses("葡萄美酒")["葡萄"]
 
