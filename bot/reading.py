@@ -176,11 +176,16 @@ def words_of(line: str, spelt: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _spans(line: str) -> Iterator[tuple[int, int]]:
-    """(start, stop) of all that may be a word: from the left, the longest first, none across a caesura."""
+    """(start, stop) of all that may be a word: from the left, the longest first.
+
+    None lies across a caesura, and none takes the first half of a doubled word (水 溶溶, not 水溶 溶).
+    """
+    rests = _CAESURAS.get(len(line), ())
     for start in range(len(line)):
         for length in range(min(_LONGEST_WORD, len(line) - start), 0, -1):
             stop = start + length
-            if not any(start < rest < stop for rest in _CAESURAS.get(len(line), ())):
+            halves = length > 1 and stop < len(line) and line[stop - 1] == line[stop] and stop not in rests
+            if not halves and not any(start < rest < stop for rest in rests):
                 yield start, stop
 
 

@@ -197,6 +197,21 @@ def test_no_word_lies_across_the_place_where_the_voice_rests() -> None:
     assert "".join(glosses("龘舉頭望明月")) == "龘舉頭望明月"
 
 
+def test_doubled_words_stay_whole_and_what_is_no_word_in_verse_is_none() -> None:
+    assert list(glosses("水溶溶")) == ["水", "溶溶"]
+    assert list(glosses("轉悠悠")) == ["轉", "悠悠"]
+    assert "弄清" not in glosses("映水弄清泚")
+
+
+@pytest.mark.parametrize(
+    ("word", "meaning"),
+    [("相親", "close to each other"), ("論文", "to talk of writing"), ("小橋", "little bridge"),
+     ("松下", "under the pines"), ("雙峰", "two peaks"), ("江北", "north of the river")],
+)  # fmt: skip
+def test_words_have_the_meaning_of_verse_and_not_of_today(word: str, meaning: str) -> None:
+    assert glosses(word)[word] == meaning
+
+
 def test_no_modern_place_or_person_stands_in_a_poem() -> None:
     found = [glosses(line) for line in ("平野入青徐", "山下何人在", "莫言花落盡")]
     assert all(gloss for words in found for gloss in words.values())
