@@ -9,6 +9,7 @@ import functools
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from poetgen.poem import Poem, Script
@@ -43,7 +44,7 @@ _IN_VERSE: Mapping[str, str] = {
     "沒": "mò", "咽": "yè", "勁": "jìng", "暈": "yùn", "蘋": "pín", "謾": "màn", "悄": "qiǎo", "曾": "céng",
 }  # fmt: skip
 # Of which the pattern's tone is not to be believed: their other reading is another word, or rarer than an exception.
-_NOT_BY_TONE = frozenset("相更幾醒曾")
+_NOT_BY_TONE = frozenset("相更幾醒曾阿")
 # As `pinyin_of` has them, for who must not wait until it is loaded.
 RHYMES_SPELT: Mapping[str, str] = {
     "東": "dōng", "冬": "dōng", "江": "jiāng", "支": "zhī", "微": "wēi", "魚": "yú", "虞": "yú", "齊": "qí",
@@ -108,10 +109,11 @@ def pinyin_of(line: str, tones: Sequence[str] = ()) -> list[str]:
     from pypinyin import Style, pinyin
     from pypinyin.contrib.tone_convert import to_tone
 
-    simplified = to_simplified(line)
-    spelt = [syllable[0] for syllable in pinyin(simplified, style=Style.TONE)]
-    if len(spelt) != len(line):  # it leaves what it cannot spell as it is, in one piece
-        spelt = [""] * len(line)
+    spelt: list[str] = []
+    for piece in _pieces(line):
+        syllables = [syllable[0] for syllable in pinyin(to_simplified(piece), style=Style.TONE)]
+        # It leaves what it cannot spell as it is, in one piece.
+        spelt += syllables if len(syllables) == len(piece) else [""] * len(piece)
     found = []
     for place, (char, in_context) in enumerate(zip(line, spelt, strict=True)):
         readings = pinyin(char, style=Style.TONE, heteronym=True)[0]
@@ -131,6 +133,12 @@ def pinyin_of(line: str, tones: Sequence[str] = ()) -> list[str]:
             done = stop
             found[start:stop] = [to_tone(syllable.replace("v", "ü")) for syllable in own[0][0].split()]
     return found
+
+
+def _pieces(line: str) -> list[str]:
+    """A line as the voice parts it; no phrase lies across (迷行 道路 is not read after 行道)."""
+    rests = (0, *_CAESURAS.get(len(line), ()), len(line))
+    return [line[start:stop] for start, stop in pairwise(rests)]
 
 
 def _tone(syllable: str) -> str:

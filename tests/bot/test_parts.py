@@ -129,7 +129,8 @@ def test_every_character_is_spelt_as_it_is_read_in_its_phrase() -> None:
 @pytest.mark.parametrize(
     ("line", "place", "reading"),
     [("千里江陵一日還", 6, "huán"), ("似曾相識", 0, "sì"), ("夜泊秦淮", 1, "bó"), ("淚始乾", 2, "gān"),
-     ("乾坤", 0, "qián"), ("稚子", 1, "zǐ"), ("塞下秋來", 0, "sài")],
+     ("乾坤", 0, "qián"), ("稚子", 1, "zǐ"), ("塞下秋來", 0, "sài"), ("江干", 1, "gān"),
+     ("乘興迷行道路長", 3, "xíng")],
 )  # fmt: skip
 def test_verse_is_not_read_as_speech(line: str, place: int, reading: str) -> None:
     assert pinyin_of(line)[place] == reading
@@ -138,7 +139,8 @@ def test_verse_is_not_read_as_speech(line: str, place: int, reading: str) -> Non
 @pytest.mark.parametrize(
     ("line", "tones", "place", "reading"),
     [("萬重山", "OLL", 1, "chóng"), ("自為榮", "OLL", 1, "wéi"), ("與誰論", "OLL", 2, "lún"),
-     ("無限興", "LOO", 2, "xìng"), ("虜騎", "OO", 1, "jì"), ("白日", "O?", 0, "bái")],
+     ("無限興", "LOO", 2, "xìng"), ("虜騎", "OO", 1, "jì"), ("白日", "O?", 0, "bái"),
+     ("阿誰", "OL", 0, "ā")],
 )  # fmt: skip
 def test_the_tones_of_a_poem_decide_between_readings(line: str, tones: str, place: int, reading: str) -> None:
     assert pinyin_of(line, tones)[place] == reading
