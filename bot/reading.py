@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+from bot.themes import themes
 from poetgen.poem import Poem, Script
 from poetgen.prosody import Report
 from poetgen.script import show, to_simplified, variants
@@ -171,7 +172,7 @@ def words_of(line: str, spelt: Sequence[str]) -> list[tuple[str, str]]:
         if start < done:
             continue
         word, pinyin = line[start:stop], list(map(_numbered, spelt[start:stop]))
-        gloss = _gloss(word, pinyin)
+        gloss = _gloss(word, pinyin) or _theme_glosses().get(word, "")
         is_doubled = len(word) == 2 and word[0] == word[1]
         if not gloss and is_doubled:
             # The dictionary's first meaning of a character is seldom that of two; ours, made for verse, more often is.
@@ -181,6 +182,12 @@ def words_of(line: str, spelt: Sequence[str]) -> list[tuple[str, str]]:
             words.append((word, gloss))
             done = stop
     return words
+
+
+@functools.cache
+def _theme_glosses() -> Mapping[str, str]:
+    """The bot's own themes of several characters, which no dictionary has to know, by their first English names."""
+    return {theme.hanzi: theme.english[0] for theme in themes() if len(theme.hanzi) > 1}
 
 
 def _spans(line: str) -> Iterator[tuple[int, int]]:

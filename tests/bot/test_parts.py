@@ -150,7 +150,7 @@ def test_words_mean_what_they_mean_when_read_so() -> None:
     assert len(dictionary()) > 80_000
     assert glosses("林靜鳥成歸")["鳥"] == "bird"
     assert glosses("陰合")["合"].startswith("to join")
-    assert "fall" in glosses("落花何處去")["落"]
+    assert "fall" in glosses("落紅何處去")["落"]
     assert glosses("萬重山", "OLL")["重"].startswith("again")
     assert glosses("舉頭望明月")["明月"].startswith("bright moon")
     assert all(glosses(char)[char] for char in "却裏巖歎簷挂"), "by what they are other forms of"
@@ -212,6 +212,14 @@ def test_doubled_words_stay_whole_and_what_is_no_word_in_verse_is_none() -> None
 )  # fmt: skip
 def test_words_have_the_meaning_of_verse_and_not_of_today(word: str, meaning: str) -> None:
     assert glosses(word)[word] == meaning
+
+
+def test_every_theme_of_ours_is_one_word_with_a_meaning() -> None:
+    found = {theme.hanzi: glosses(theme.hanzi) for theme in themes()}
+    assert [theme for theme, words in found.items() if list(words) != [theme] or not words[theme]] == []
+    assert "Yangzhou" in found["揚州"]["揚州"]
+    assert found["秋聲"]["秋聲"] == "sounds of autumn"
+    assert pinyin_of("漁父") == ["yú", "fǔ"]
 
 
 def test_no_modern_place_or_person_stands_in_a_poem() -> None:
