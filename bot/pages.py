@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from bot.catalogue import DEFAULT_LANGUAGE, catalogue, text
+from bot.reading import rhyme_label
 from bot.store.people import UNTITLED
 from bot.store.poems import StoredPoem
 from bot.typed import escaped, shortened
@@ -36,7 +37,7 @@ def poem_page(poem: StoredPoem) -> str:
         "poem.about",
         language,
         form=_form_about(poem.form, script, language),
-        rhyme=show(poem.rhyme, script),
+        rhyme=_rhyme(poem.rhyme, script, language),
         seed=poem.seed,
     )
     above = [text("poem.daily", language)] if poem.purpose == "daily" else []
@@ -46,6 +47,10 @@ def poem_page(poem: StoredPoem) -> str:
 def _form_about(name: str, script: Script, language: str) -> str:
     hanzi = show(FORMS[name].hanzi, script)
     return hanzi if language.startswith("zh") else f"{text(f'form.{name}', language)} {hanzi}"
+
+
+def _rhyme(group: str, script: Script, language: str) -> str:
+    return show(group, script) if language.startswith("zh") else rhyme_label(group, script)
 
 
 def toned(line: str, tones: Sequence[str], script: Script) -> str:
@@ -75,7 +80,7 @@ def info_page(poem: StoredPoem, report: Report, voted: bool, language: str) -> s
             "info.pattern",
             language,
             pattern=_pattern_name(poem.pattern, len(poem.lines[0]), language),
-            rhyme=show(poem.rhyme, poem.script),
+            rhyme=_rhyme(poem.rhyme, poem.script, language),
         ),
         text("info.realness", language, percent=round(100 * likely)),
         text("info.classics" if known else "info.no_classics", language, lines=", ".join(map(str, known))),
@@ -109,7 +114,7 @@ def check_page(poem: Poem, report: Report, script: Script, language: str) -> str
     rows += [text("info.marks", language)] if rows else []
     if report.passed:
         name = _pattern_name(report.pattern, len(poem.lines[0]), language)
-        rows.append(text("check.passed", language, pattern=name, rhyme=show(report.rhyme or "", script)))
+        rows.append(text("check.passed", language, pattern=name, rhyme=_rhyme(report.rhyme or "", script, language)))
         return "\n".join(rows)
     faults = [f"• {problem_text(problem, script, language)}" for problem in report.problems]
     kinds = [problem.kind for problem in report.problems]

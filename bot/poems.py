@@ -15,6 +15,7 @@ from bot.asker import CONSOLE, Asker
 from bot.errors import BotError, ClosingError
 from bot.inference import Inference
 from bot.metrics import Metrics
+from bot.reading import rhyme_label, rhymes_spelt
 from bot.store import Store
 from bot.store.poems import Setting, StoredPoem
 from bot.store.usage import Taken
@@ -24,6 +25,7 @@ from bot.voices import Voices
 from bot.words import WordList
 from poetgen.errors import RequestError
 from poetgen.poem import DEFAULT_FORM, Composition, PoemRequest, Script, form_named
+from poetgen.script import is_hanzi
 
 # Of the poems served, this share is drawn without the discriminator's choice, so that a fine-tune sees such too.
 UNRANKED_SHARE = 0.1
@@ -158,15 +160,25 @@ class Poems:
         """Whether a poem spells no word on a server's list."""
         return not self.words.found_in_lines(composition.poem.lines, self.store.servers.of(guild_id).words)
 
-    def checked(self, request: PoemRequest) -> PoemRequest:
+    def checked(self, request: PoemRequest, script: Script = "simplified") -> PoemRequest:
         """A request as the poet will write it; if its theme is refused, with the known names that are nearest.
+
+        A rhyme may be pinyin; rhyme groups to choose from are told in a script, and with their pinyin.
 
         Raises:
             RequestError: It cannot be written.
+            BotError: The pinyin may be several rhyme groups.
         """
+        spelt = [group for group in rhymes_spelt(request.rhyme) if group in self.inference.poet.rhymes]
+        if len(spelt) > 1:
+            groups = ", ".join(rhyme_label(group, script) for group in spelt)
+            raise BotError("rhyme_which", typed=request.rhyme, groups=groups)
         try:
-            return self.inference.poet.check(request)
+            return self.inference.poet.check(replace(request, rhyme=spelt[0]) if spelt else request)
         except RequestError as error:
+            if "groups" in error.values:
+                groups = ", ".join(rhyme_label(char, script) for char in str(error.values["groups"]) if is_hanzi(char))
+                raise RequestError(error.code, **{**error.values, "groups": groups}) from None
             word, near = nearest(request.theme) if error.code in _OF_THE_THEME else ("", [])
             if not near:
                 raise
@@ -182,7 +194,7 @@ class Poems:
         typed = [clean(piece) for piece in (wish.theme, wish.acrostic, wish.first_line, wish.rhyme)]
         self.refuse_words(asker, typed)
         request = PoemRequest(form_named(wish.form), meant(typed[0]), typed[1], typed[2], typed[3], wish.seed)
-        request = self.checked(request)
+        request = self.checked(request, self.script_for(asker))
         version = None if wish.seed is None else await self.store.poems.version_of(request, asker.guild_id)
         return await self._compose(asker, request, wish.script or self.script_for(asker), version)
 

@@ -159,6 +159,19 @@ def unmarked(pinyin: str) -> str:
     return "".join(char for char in unicodedata.normalize("NFD", pinyin) if not unicodedata.combining(char))
 
 
+def rhymes_spelt(typed: str) -> list[str]:
+    """The rhyme groups that pinyin names, with the marks of its tones or without: "hán", "han", several for "dong"."""
+    wanted = unicodedata.normalize("NFC", typed.strip().lower())
+    return [group for group, spelt in RHYMES_SPELT.items() if wanted == spelt] or [
+        group for group, spelt in RHYMES_SPELT.items() if wanted == unmarked(spelt)
+    ]
+
+
+def rhyme_label(group: str, script: Script) -> str:
+    """A rhyme group for somebody who may not read it: "寒 hán"."""
+    return f"{show(group, script)} {RHYMES_SPELT.get(group, '')}".strip()
+
+
 def words_of(line: str, spelt: Sequence[str]) -> list[tuple[str, str]]:
     """The words of a line, the longest that the dictionary knows first, each with its gloss ("" if it has none).
 

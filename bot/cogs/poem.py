@@ -22,7 +22,7 @@ from bot.client import PoetBot
 from bot.errors import BotError
 from bot.pages import MAX_PAGE, again_page, form_label, info_page, poem_page
 from bot.poems import Composing, Wish
-from bot.reading import RHYMES_SPELT, reading, unmarked
+from bot.reading import RHYMES_SPELT, reading, rhyme_label, unmarked
 from bot.replies import pressed_message
 from bot.store.poems import StoredPoem
 from bot.themes import suggestions
@@ -107,9 +107,8 @@ class PoemCog(commands.Cog):
         script = self._poems.script_for(asker)
         wanted, found = typed.strip().lower(), []
         for group in self._poems.inference.poet.rhymes:
-            shown, spelt = show(group, script), RHYMES_SPELT.get(group, "")
-            if not wanted or wanted in (group, shown) or unmarked(spelt).startswith(wanted):
-                found.append(app_commands.Choice(name=f"{shown} {spelt}", value=group))
+            if not wanted or wanted in (group, show(group, script)) or unmarked(RHYMES_SPELT[group]).startswith(wanted):
+                found.append(app_commands.Choice(name=rhyme_label(group, script), value=group))
         return found[:25]
 
     @app_commands.command(name="show", description=text("command.show.description"))

@@ -8,6 +8,8 @@ import pytest
 
 from bot.console import Console
 from bot.services import Services
+from poetgen.errors import RequestError
+from poetgen.poem import PoemRequest
 from tests.bot.conftest import FakePoet, FakeRegistry, Rows, Trainer
 
 
@@ -43,6 +45,22 @@ async def test_poem_is_shown_and_kept(services: Services, rows: Rows) -> None:
 async def test_options_in_any_order(services: Services, rows: Rows, line: str, asked: tuple[str, str]) -> None:
     await _session(services, line)
     assert rows("SELECT form, theme FROM poems") == [asked]
+
+
+@pytest.mark.parametrize("typed", ["jiang", "Jiāng", "江"])
+async def test_rhyme_may_be_pinyin(services: Services, poet: FakePoet, typed: str) -> None:
+    await _session(services, f"/poem rhyme:{typed}")
+    assert poet.batches[0][0].rhyme == "江"
+
+
+async def test_rhymes_to_choose_from_are_spelt(
+    services: Services, poet: FakePoet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(request: PoemRequest) -> PoemRequest:
+        raise RequestError("rhyme", text=request.rhyme, groups="東 冬")
+
+    monkeypatch.setattr(poet, "check", check)
+    assert "Give one of 东 dōng, 冬 dōng." in await _session(services, "/poem rhyme:x")
 
 
 async def test_last_poem_is_rated(services: Services, rows: Rows) -> None:
@@ -167,6 +185,7 @@ async def test_finetune_is_shown_as_it_goes_on(services: Services, trainer: Trai
         ("/poem theme:🍂", "does not know"),
         ("/poem theme:mooon and wine", "“mooon”: did you mean moon? The theme may hold"),
         ("/poem acrostic:王八蛋", "on the list here"),
+        ("/poem rhyme:dong", "“dong” may be 东 dōng, 冬 dōng. Which one?"),
         ("/rate", "up, down or clear"),
         ("/rate up", "There is no poem yet"),
         ("/another", "There is no poem yet"),

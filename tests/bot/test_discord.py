@@ -45,7 +45,7 @@ async def test_poem_is_acknowledged_kept_and_shown(simcord_env: simcord.Env, pla
     assert not result.ephemeral
     message = result.response
     assert message is not None
-    assert message.content == POEM + "-# seven-character quatrain 七绝 · rhyme 东 · seed 5"
+    assert message.content == POEM + "-# seven-character quatrain 七绝 · rhyme 东 dōng · seed 5"
     query = "SELECT message_id, requester_id, guild_id, channel_id, form, theme, seed, version, text FROM poems"
     text = "一道殘陽鋪水中\n半江瑟瑟半江紅\n可憐九月初三夜\n露似真珠月似弓"
     ids = (message.id, place.alice.id, place.guild.id, place.channel.id)
