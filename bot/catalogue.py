@@ -58,8 +58,10 @@ def refusal(error: PoetgenError, language: str) -> str:
     texts, values = catalogue(language), dict(error.values)
     if "form" in values:
         values["form"] = texts.get(f"form.{values['form']}", values["form"])
-    shown = texts.get(f"request.{error.code}", REQUEST_TEXTS[error.code]).format(**values)
     near = values.get("near")
     if isinstance(near, list):
-        shown = text("theme.near", language, word=values["word"], names=", ".join(near)) + shown
+        return text("theme.near", language, word=values["word"], names=", ".join(near))
+    if "latin" in values:
+        return text("theme.sentence" if values["is_sentence"] else "theme.unknown", language, theme=values["latin"])
+    shown = texts.get(f"request.{error.code}", REQUEST_TEXTS[error.code]).format(**values)
     return show(shown, "simplified") if language == "zh-CN" else shown

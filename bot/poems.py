@@ -5,6 +5,7 @@ Knows no Discord and no terminal; both call this. `begin` is quick and refuses a
 
 import asyncio
 import random
+import re
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from bot.store import Store
 from bot.store.poems import Setting, StoredPoem
 from bot.store.usage import Taken
 from bot.themes import meant, nearest
-from bot.typed import clean
+from bot.typed import clean, shortened
 from bot.voices import Voices
 from bot.words import WordList
 from poetgen.errors import RequestError
@@ -33,6 +34,9 @@ _TRIES = 3  # how often to compose while a poem spells a word of the list
 REPORTS_TO_HIDE = 3
 # Several names together, one of them misspelt, are also longer than a theme in characters may be.
 _OF_THE_THEME = ("unknown_theme", "theme_length")
+_LATIN = re.compile(r"[A-Za-z]")
+_MAX_WORDS = 3  # of a theme in English that is taken for one
+_MAX_THEME_TOLD = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,10 +183,17 @@ class Poems:
             if "groups" in error.values:
                 groups = ", ".join(rhyme_label(char, script) for char in str(error.values["groups"]) if is_hanzi(char))
                 raise RequestError(error.code, **{**error.values, "groups": groups}) from None
-            word, near = nearest(request.theme) if error.code in _OF_THE_THEME else ("", [])
-            if not near:
+            if error.code not in _OF_THE_THEME:
                 raise
-            raise RequestError(error.code, **error.values, word=word, near=near) from None
+            word, near = nearest(request.theme)
+            if near:
+                raise RequestError(error.code, **error.values, word=word, near=near) from None
+            if not _LATIN.search(request.theme):
+                raise
+            # To who writes English, neither a count of characters nor which of them are not Chinese says anything.
+            theme = shortened(request.theme, _MAX_THEME_TOLD)
+            is_sentence = len(request.theme.split()) > _MAX_WORDS
+            raise RequestError(error.code, **error.values, latin=theme, is_sentence=is_sentence) from None
 
     async def begin(self, asker: Asker, wish: Wish) -> Composing:
         """Check a request and queue it.

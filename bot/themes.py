@@ -16,7 +16,9 @@ from poetgen.script import show, to_traditional
 
 _TABLE = Path(__file__).parent / "texts" / "themes.tsv"
 _LANGUAGES = {"ja": 1, "ko": 2}
-_LIKENESS = 0.75  # of 1, by difflib: one letter of four may be another, or two may have changed places
+# Of 1, by difflib: of a longer word one letter in four may be another; of a shorter one ("hope", "home") that is another
+# word, so a letter may be missing or too many, or all may be there in another order.
+_LIKENESS, _SHORT, _LIKENESS_IF_SHORT = 0.75, 6, 0.85
 _AND = re.compile(r"\s+(?:and|with)\s+|\s*[,&+、，]\s*", re.IGNORECASE)
 
 
@@ -79,13 +81,23 @@ def nearest(typed: str, limit: int = 3) -> tuple[str, list[str]]:
     names = {_folded(name): name for theme in themes() for name in theme.english}
     for piece in dict.fromkeys((typed, unknown)):
         # More than are wanted, for two of them may be names of one theme.
-        near = difflib.get_close_matches(_folded(piece), names, 3 * limit, _LIKENESS)
+        near = [
+            name
+            for name in difflib.get_close_matches(_folded(piece), names, 3 * limit, _LIKENESS)
+            if _is_like(_folded(piece), name)
+        ]
         found: dict[str, str] = {}
         for name in near:
             found.setdefault(_by_name()[name], names[name])
         if found:
             return piece, list(found.values())[:limit]
     return "", []
+
+
+def _is_like(typed: str, name: str) -> bool:
+    if len(typed) >= _SHORT or sorted(typed) == sorted(name):
+        return True
+    return difflib.SequenceMatcher(None, name, typed).ratio() >= _LIKENESS_IF_SHORT
 
 
 def suggestions(typed: str, script: Script, locale: str, limit: int = 25) -> list[tuple[str, str]]:

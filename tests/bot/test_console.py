@@ -183,7 +183,7 @@ async def test_finetune_is_shown_as_it_goes_on(services: Services, trainer: Trai
         ("/poem seed:-1", "A seed is a number from 0"),
         ("/poem script:cursive", "The scripts are"),
         ("/poem theme:🍂", "does not know"),
-        ("/poem theme:mooon and wine", "“mooon”: did you mean moon? The theme may hold"),
+        ("/poem theme:mooon and wine", "“mooon”: did you mean moon?"),
         ("/poem acrostic:王八蛋", "on the list here"),
         ("/poem rhyme:dong", "“dong” may be 东 dōng, 冬 dōng. Which one?"),
         ("/rate", "up, down or clear"),
