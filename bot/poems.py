@@ -25,7 +25,7 @@ from bot.typed import clean, shortened
 from bot.voices import Voices
 from bot.words import WordList
 from poetgen.errors import RequestError
-from poetgen.poem import DEFAULT_FORM, Composition, PoemRequest, Script, form_named
+from poetgen.poem import DEFAULT_FORM, FORMS_BY_LENGTHS, Composition, Form, PoemRequest, Script, form_named
 from poetgen.script import is_hanzi
 
 # Of the poems served, this share is drawn without the discriminator's choice, so that a fine-tune sees such too.
@@ -41,9 +41,9 @@ _MAX_THEME_TOLD = 60
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a person typed after /poem; everything may be left out."""
+    """What a person typed after /poem; everything may be left out. Without a form it is the one that fits the rest."""
 
-    form: str = DEFAULT_FORM.name
+    form: str = ""
     theme: str = ""
     acrostic: str = ""
     first_line: str = ""
@@ -65,6 +65,13 @@ class Limits:
     quota: int = 200
     cooldown: int = 5
     script: Script = "simplified"
+
+
+def _fitting(acrostic: str, first_line: str) -> Form:
+    """The form that has room for an acrostic and whose lines are as long as the first one."""
+    lengths = DEFAULT_FORM.line_lengths
+    length = 5 if len(first_line) == 5 else lengths[0]
+    return FORMS_BY_LENGTHS[(length,) * (8 if len(acrostic) > len(lengths) else len(lengths))]
 
 
 class Composing:
@@ -204,7 +211,8 @@ class Poems:
         """
         typed = [clean(piece) for piece in (wish.theme, wish.acrostic, wish.first_line, wish.rhyme)]
         self.refuse_words(asker, typed)
-        request = PoemRequest(form_named(wish.form), meant(typed[0]), typed[1], typed[2], typed[3], wish.seed)
+        form = form_named(wish.form) if wish.form else _fitting(typed[1], typed[2])
+        request = PoemRequest(form, meant(typed[0]), typed[1], typed[2], typed[3], wish.seed)
         request = self.checked(request, self.script_for(asker))
         version = None if wish.seed is None else await self.store.poems.version_of(request, asker.guild_id)
         return await self._compose(asker, request, wish.script or self.script_for(asker), version)

@@ -27,7 +27,7 @@ from bot.replies import pressed_message
 from bot.store.poems import StoredPoem
 from bot.themes import suggestions
 from bot.typed import shortened
-from poetgen.poem import DEFAULT_FORM, FORMS, MAX_THEME_LENGTH
+from poetgen.poem import FORMS, MAX_THEME_LENGTH
 from poetgen.script import show
 
 _FORMS = [app_commands.Choice(name=form_label(name, "simplified"), value=name) for name in FORMS]
@@ -81,7 +81,7 @@ class PoemCog(commands.Cog):
     async def poem(
         self,
         interaction: discord.Interaction[Any],
-        form: str = DEFAULT_FORM.name,
+        form: str = "",
         theme: str = "",
         acrostic: str = "",
         first_line: str = "",

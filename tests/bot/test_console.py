@@ -40,6 +40,11 @@ async def test_poem_is_shown_and_kept(services: Services, rows: Rows) -> None:
         ("/poem theme： 秋夜", ("qijue", "秋夜")),
         ("/poem theme:Autumn moon form:wujue", ("wujue", "秋月")),
         ("  /poem   form:wujue  ", ("wujue", "")),
+        ("/poem first_line:春眠不覺曉", ("wujue", "")),
+        ("/poem first_line:一道殘陽鋪水中", ("qijue", "")),
+        ("/poem acrostic:春夏秋冬風", ("qilv", "")),
+        ("/poem acrostic:春夏秋冬風 first_line:春眠不覺曉", ("wulv", "")),
+        ("/poem acrostic:春夏秋冬風 form:wujue", ("wujue", "")),
     ],
 )
 async def test_options_in_any_order(services: Services, rows: Rows, line: str, asked: tuple[str, str]) -> None:
