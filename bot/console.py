@@ -24,7 +24,7 @@ from bot.reading import reading
 from bot.services import Services
 from bot.store.poems import StoredPoem
 from bot.typed import clean, plain
-from poetgen.poem import FORMS, SCRIPTS
+from poetgen.poem import SCRIPTS
 from poetgen.text import parse_poem
 
 _ASKER = Asker(CONSOLE, guild_id=CONSOLE, admin=True, moderator=True, owner=True)
@@ -224,7 +224,7 @@ class Console:
                 raise BotError("one_of", command="privacy", words="show, export, delete")
 
     async def _help(self, _: str) -> None:
-        self._write(text("console.help", self._asker().language, forms="|".join(FORMS)))
+        self._write(text("console.help", self._asker().language))
 
     async def _about(self, _: str) -> None:
         language, url = self._asker().language, self._services.privacy_url

@@ -217,6 +217,7 @@ async def test_finetune_is_shown_as_it_goes_on(services: Services, trainer: Trai
         ("/privacy", "show, export, delete"),
         ("/owner", "finetune, voice, status"),
         ("/help me", "/rate up | down | clear"),
+        ("/help", "/poem theme:moon   /poem theme:autumn rain form:wujue"),
     ],
 )
 async def test_wrong_line_gets_one_answer_and_the_session_goes_on(
