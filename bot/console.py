@@ -233,14 +233,18 @@ class Console:
 
 
 def typed_options(command: str, rest: str, names: tuple[str, ...]) -> dict[str, str]:
-    """`form:qijue theme:秋夜` as a dict; a value goes on until the next option.
+    """`form:qijue theme:秋夜` as a dict; a value goes on until the next option, and what stands before them is the theme.
 
     Raises:
         BotError: Something is none of the options, or is given twice.
     """
-    before, *pieces = re.split(rf"(?:^|\s)({'|'.join(names)})[:：]", rest)
-    found = pieces[::2]
-    if before.strip() or len(set(found)) < len(found):
-        listed = ", ".join(f"{name}:" for name in names)
-        raise BotError("options", command=command, names=listed, rest=before.strip() or rest)
+    before, *pieces = re.split(rf"(?:^|\s)({'|'.join(names)})[:：]", rest, flags=re.IGNORECASE)
+    before = before.strip()
+    if re.search(r"\w[:：]", before):
+        raise BotError("options", command=command, names=", ".join(f"{name}:" for name in names), rest=before)
+    found = [name.lower() for name in pieces[::2]]
+    if before:
+        found, pieces = ["theme", *found], ["theme:", before, *pieces]
+    if doubled := next((name for name in found if found.count(name) > 1), None):
+        raise BotError("twice", name=doubled)
     return {name: value.strip() for name, value in zip(found, pieces[1::2], strict=True)}
