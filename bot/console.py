@@ -180,7 +180,7 @@ class Console:
     async def _top(self, rest: str) -> None:
         asker, period = self._asker(), rest.removeprefix("period:").strip() or "month"
         entries = await leaderboard(self._services.store, asker, period)
-        self._show(top_page(entries, period, asker.language, self._poems.script_for(asker)))
+        self._show(top_page(entries, period, asker.language, self._poems.script_for(asker), numbered=True))
 
     async def _compare(self, rest: str) -> None:
         options = typed_options("compare", rest, ("theme", "first", "second"))
@@ -198,7 +198,7 @@ class Console:
 
     async def _delete(self, _: str) -> None:
         await self._poems.delete(self._asker(), await self._last_poem())
-        self._last = None
+        self._last = await self._services.store.poems.newest(CONSOLE)
         self._write(text("moderation.deleted", self._asker().language))
 
     async def _report(self, _: str) -> None:
@@ -220,6 +220,7 @@ class Console:
                 self._write(text("console.confirm", asker.language, command="/privacy delete"))
             case "delete yes":
                 self._show(await privacy.delete(asker))
+                self._last = await self._services.store.poems.newest(CONSOLE)
             case _:
                 raise BotError("one_of", command="privacy", words="show, export, delete")
 

@@ -150,8 +150,15 @@ def again_page(poem: StoredPoem, language: str) -> str:
     return poem_page(poem) + ("" if link is None else f"\n{text('show.original', language, link=link)}")
 
 
-def top_page(entries: Sequence[tuple[StoredPoem, int, int]], period: str, language: str, script: Script) -> str:
-    """The best loved poems, each with its first couplet and a link."""
+def top_page(
+    entries: Sequence[tuple[StoredPoem, int, int]],
+    period: str,
+    language: str,
+    script: Script,
+    *,
+    numbered: bool = False,
+) -> str:
+    """The best loved poems, each with its first couplet and a link, or where there are no links with its number."""
     if not entries:
         return text("top.none", language)
     rows = [f"**{text('top.title', language, period=text(f'choice.{period}', language))}**"]
@@ -159,7 +166,8 @@ def top_page(entries: Sequence[tuple[StoredPoem, int, int]], period: str, langua
         title = escaped(shortened(show(poem.title, script), _MAX_THEME_SHOWN))
         link = link_to(poem)
         shown = f"[{title}](<{link}>)" if link else title
-        rows.append(f"{place}\\. **{shown}** · {up} 👍 {down} 👎\n-# {couplets(poem.lines, script)[0]}")
+        number = f" · /show {poem.id}" if numbered else ""
+        rows.append(f"{place}\\. **{shown}** · {up} 👍 {down} 👎{number}\n-# {couplets(poem.lines, script)[0]}")
     return "\n".join(rows)
 
 

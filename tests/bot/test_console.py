@@ -109,7 +109,16 @@ async def test_the_last_poem_is_still_the_last_one_next_time(services: Services,
     said = await _session(services, "/read", "/delete", "/read", folder=tmp_path)
     assert "yī dào cán yáng" in said
     assert "The poem is deleted." in said
-    assert said.endswith("There is no poem yet; /poem writes one."), "and not the one before it"
+    assert said.endswith("There is no poem yet; /poem writes one.")
+
+
+async def test_the_poem_before_a_deleted_one_is_the_last_one_then(services: Services, rows: Rows) -> None:
+    said = await _session(services, "/poem theme:春", "/poem theme:秋夜", "/delete", "/rate up", "/top", "/info")
+    assert rows.votes() == [(1, 0, 1)]
+    assert "1. 春 · 1 👍 0 👎 · /show 1\n" in said
+    assert "Its number is 1" in said
+    said = await _session(services, "/privacy delete yes", "/info")
+    assert "Its number is 1" in said, "a common theme's poem stays, without a name"
 
 
 async def test_admin_commands(services: Services, registry: FakeRegistry, rows: Rows) -> None:
