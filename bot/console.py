@@ -23,7 +23,7 @@ from bot.rating import DOWN, UP, VOTES
 from bot.reading import reading
 from bot.services import Services
 from bot.store.poems import StoredPoem
-from bot.typed import clean, plain
+from bot.typed import clean, plain, script_typed
 from poetgen.poem import SCRIPTS
 from poetgen.text import parse_poem
 
@@ -175,7 +175,7 @@ class Console:
         asker = self._asker()
         poem = self._poems.inference.poet.restored(parse_poem(clean(rest)), rest)
         report = self._poems.inference.poet.inspect(poem)
-        self._show(check_page(poem, report, self._poems.script_for(asker), asker.language))
+        self._show(check_page(poem, report, script_typed(rest) or self._poems.script_for(asker), asker.language))
 
     async def _top(self, rest: str) -> None:
         asker, period = self._asker(), rest.removeprefix("period:").strip() or "month"
@@ -234,7 +234,7 @@ class Console:
 
 
 def typed_options(command: str, rest: str, names: tuple[str, ...]) -> dict[str, str]:
-    """`form:qijue theme:秋夜` as a dict; a value goes on until the next option, and what stands before them is the theme.
+    """`form:qijue theme:秋夜` as a dict; a value goes on until the next option, what stands before them is the theme.
 
     Raises:
         BotError: Something is none of the options, or is given twice.

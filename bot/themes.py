@@ -16,8 +16,8 @@ from poetgen.script import show, to_traditional
 
 _TABLE = Path(__file__).parent / "texts" / "themes.tsv"
 _LANGUAGES = {"ja": 1, "ko": 2}
-# Of 1, by difflib: of a longer word one letter in four may be another; of a shorter one ("hope", "home") that is another
-# word, so a letter may be missing or too many, or all may be there in another order.
+# Of 1, by difflib: of a longer word one letter in four may be another; of a shorter one that is another word ("hope",
+# "home"), so a letter may be missing or too many, or all may be there in another order.
 _LIKENESS, _SHORT, _LIKENESS_IF_SHORT = 0.75, 6, 0.85
 _AND = re.compile(r"\s+(?:and|with)\s+|\s*[,&+、，]\s*", re.IGNORECASE)
 

@@ -6,6 +6,9 @@ Knows no language.
 import re
 import unicodedata
 
+from poetgen.poem import SCRIPTS, Script
+from poetgen.script import show, to_simplified, to_traditional
+
 # What Discord would read as markup, a mention or a link with another text.
 _MARKDOWN = re.compile(r"([\\*_~`|<>\[\]])")
 # At the start of a line only: headings, lists, quotes, small print.
@@ -20,6 +23,13 @@ def clean(typed: str) -> str:
     """What a person typed without control, bidi and other invisible characters, blanks made single."""
     spaced = (" " if char.isspace() else char for char in typed)
     return " ".join("".join(char for char in spaced if unicodedata.category(char) not in _INVISIBLE).split())
+
+
+def script_typed(typed: str) -> Script | None:
+    """The script that a text is in; None if both write it so, or it mixes them."""
+    if to_simplified(typed) == to_traditional(typed):
+        return None
+    return next((script for script in SCRIPTS if show(to_traditional(typed), script) == typed), None)
 
 
 def escaped(shown: str) -> str:

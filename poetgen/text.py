@@ -5,9 +5,11 @@ from collections.abc import Sequence
 
 from poetgen import script
 from poetgen.errors import RequestError
-from poetgen.poem import FORMS_BY_LENGTHS, Poem, Script, punctuated
+from poetgen.poem import FORMS, FORMS_BY_LENGTHS, Poem, Script, punctuated
 
 _LINE_END = re.compile(r"[，。！？；、,.!?;：:\s《》〈〉「」『』“”\u2018\u2019\"'（）()【】\[\]…—·]+")
+
+_FORMS_BY_NUM_CHARS = {form.num_chars: form for form in FORMS.values()}
 
 
 def split_lines(text: str) -> list[str]:
@@ -18,12 +20,13 @@ def split_lines(text: str) -> list[str]:
 def parse_poem(text: str) -> Poem:
     """A poem as a person types it: lines end at punctuation or a line break; its form, if it has one of ours.
 
-    Title and author may stand before it, if what follows them has one of our forms.
+    Title and author may stand before it, if what follows them has one of our forms. Without any punctuation it
+    is cut into equal lines, if its length is that of one form.
 
     Raises:
         RequestError: It is empty or holds something other than Chinese characters.
     """
-    pieces = split_lines(text)
+    pieces = _cut(split_lines(text))
     lines = tuple(script.to_traditional(line) for line in pieces[_num_before(pieces) :])
     if not lines:
         raise RequestError("poem_empty")
@@ -31,6 +34,16 @@ def parse_poem(text: str) -> Poem:
         if not script.is_hanzi(line):
             raise RequestError("poem_hanzi", line=line)
     return Poem(lines, FORMS_BY_LENGTHS.get(tuple(map(len, lines))))
+
+
+def _cut(pieces: list[str]) -> list[str]:
+    """The pieces, the last one cut into lines if it is a whole poem; a title and an author may stand before it."""
+    *before, last = pieces or [""]
+    form = _FORMS_BY_NUM_CHARS.get(len(last))
+    if form is None or len(before) > 3 or not script.is_hanzi(last):
+        return pieces
+    length = form.line_lengths[0]
+    return [*before, *(last[start : start + length] for start in range(0, len(last), length))]
 
 
 def _num_before(pieces: Sequence[str]) -> int:

@@ -13,7 +13,7 @@ from discord.ext import commands
 from bot.catalogue import language_of, text
 from bot.client import PoetBot
 from bot.pages import check_page
-from bot.typed import clean
+from bot.typed import clean, script_typed
 from poetgen.text import parse_poem
 
 _FORM_ID = "yin1:check"
@@ -73,7 +73,7 @@ class CheckCog(commands.Cog):
         poem = parse_poem("\n".join(clean(line) for line in typed.splitlines()))
         poem = poems.inference.poet.restored(poem, typed)
         report = poems.inference.poet.inspect(poem)
-        page = check_page(poem, report, poems.script_for(asker), asker.language)
+        page = check_page(poem, report, script_typed(typed) or poems.script_for(asker), asker.language)
         await self._bot.replies.answer(interaction, page)
 
 

@@ -153,9 +153,11 @@ async def test_compare_and_pick(services: Services, registry: FakeRegistry, rows
 async def test_check_privacy_delete_report(services: Services, rows: Rows, tmp_path: Path) -> None:
     said = await _session(
         services, "/check 白日依山盡，黃河入海流。欲窮千里目，更上一層樓。", "/poem", "/report", "/delete", "/poem",
+        "/check 白日依山尽黄河入海流欲穷千里目更上一层楼",
         "/privacy show", "/privacy export", "/privacy delete", "/privacy delete yes", folder=tmp_path,
     )  # fmt: skip
-    assert "白○ 日●" in said
+    assert "依○ 山● 盡○" in said, "as it was typed"
+    assert "依○ 山● 尽○" in said
     assert "Thank you." in said
     assert "The poem is deleted." in said
     assert "1 poems asked for" in said

@@ -14,7 +14,7 @@ from bot.rating import vote_of
 from bot.store.jobs import Job
 from bot.store.poems import StoredPoem
 from bot.training import Progress
-from bot.typed import clean, escaped, plain, shortened
+from bot.typed import clean, escaped, plain, script_typed, shortened
 from poetgen.poem import FORMS, Composition, Poem, Script
 from poetgen.prosody import PROBLEM_TEXTS, Problem, Report
 from tests.bot.conftest import version_named
@@ -92,6 +92,21 @@ def test_check_explains_each_kind_of_fault_once() -> None:
     assert page.count("（失粘）") == 2
     assert page.count("-# 失粘：") == 1
     assert page.count("-# 孤平：") == 1
+
+
+def test_old_style_verse_is_called_so_and_breaks_nothing() -> None:
+    poem = stored("wujue").poem
+    assert "\nOld-style verse:\n• " in check_page(poem, report(poem, ("oblique rhyme",)), "simplified", "en")
+    assert "\n古体诗：\n• " in check_page(poem, report(poem, ("oblique rhyme",)), "simplified", "zh-CN")
+
+
+@pytest.mark.parametrize(
+    ("typed", "script"),
+    [("黃河入海流", "traditional"), ("黄河入海流", "simplified"), ("白日依山", None), ("黃河 黄河", None),
+     ("春眠不覺曉，處處聞啼鳥。", "traditional"), ("春眠不觉晓，处处闻啼鸟。", "simplified")],
+)  # fmt: skip
+def test_script_is_told_from_what_is_typed(typed: str, script: Script | None) -> None:
+    assert script_typed(typed) == script
 
 
 def test_replay_holds_all_that_was_asked_for() -> None:

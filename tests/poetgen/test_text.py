@@ -3,7 +3,7 @@
 import pytest
 
 from poetgen.errors import RequestError
-from poetgen.poem import FORMS
+from poetgen.poem import FORMS, Form
 from poetgen.text import parse_poem
 
 LINES = ("白日依山盡", "黃河入海流", "欲窮千里目", "更上一層樓")
@@ -17,12 +17,21 @@ LINES = ("白日依山盡", "黃河入海流", "欲窮千里目", "更上一層�
         "「白日依山盡，黃河入海流。」『欲窮千里目，更上一層樓』",
         "《登鸛雀樓》（王之渙）\n白日依山盡，黃河入海流。欲窮千里目，更上一層樓。",
         "登鸛雀樓 唐·王之渙\n白日依山盡，黃河入海流。欲窮千里目，更上一層樓。",
+        "白日依山盡黃河入海流欲窮千里目更上一層樓",
+        "登鸛雀樓\n白日依山尽黄河入海流欲穷千里目更上一层楼",
     ],
 )
 def test_a_pasted_poem_is_its_lines(typed: str) -> None:
     poem = parse_poem(typed)
     assert poem.lines == LINES
     assert poem.form == FORMS["wujue"]
+
+
+@pytest.mark.parametrize("form", FORMS.values())
+def test_a_poem_without_punctuation_is_cut_into_equal_lines(form: Form) -> None:
+    poem = parse_poem("風" * form.num_chars)
+    assert poem.form == form
+    assert len(parse_poem("風" * (form.num_chars - 1)).lines) == 1
 
 
 def test_what_is_no_poem_keeps_all_its_lines() -> None:
