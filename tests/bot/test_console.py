@@ -216,7 +216,7 @@ async def test_finetune_is_shown_as_it_goes_on(services: Services, trainer: Trai
         ("/top yesterday", "The periods are"),
         ("/daily set noon", "A time looks like"),
         ("/daily", "set, off"),
-        ("/voice use nothing", "no such version"),
+        ("/voice use nothing", "no such version here; /voice list shows"),
         ("/voice", "list, use, rollback"),
         ("/finetune", "start, status, cancel, history"),
         ("/finetune start", "Your votes count on every poem here"),
