@@ -158,8 +158,9 @@ class Console:
         poem, value = await self._last_poem(), _RATINGS[rest]
         if value is None:
             await self._services.rating.take_back(poem.id, CONSOLE)
-        else:
-            await self._services.rating.vote(poem.id, CONSOLE, value)
+            self._write(text("console.unrated", self._asker().language))
+            return
+        await self._services.rating.vote(poem.id, CONSOLE, value)
         up, down = await self._services.rating.tally(poem.id)
         self._write(text("console.rated", self._asker().language, up=up, down=down))
 

@@ -228,7 +228,7 @@ async def test_privacy_shows_exports_and_deletes(place: Place, simcord_bot: Poet
     await place.alice.react(theirs, "👍")
     await place.bob.react(first, "👍")
     page = await _said(place, place.alice, "privacy show")
-    assert "2 poems asked for, 1 votes" in page
+    assert "poems asked for: 2 · votes: 1 · " in page
     result = await place.alice.slash(place.channel, "privacy export")
     assert result.ephemeral
     assert result.response is not None
@@ -239,7 +239,7 @@ async def test_privacy_shows_exports_and_deletes(place: Place, simcord_bot: Poet
 
     asked = await place.alice.slash(place.channel, "privacy delete")
     assert asked.response is not None
-    await place.alice.click(asked.response, label="Forget me")
+    await place.alice.click(asked.response, label="Delete my data")
     assert rows("SELECT id, theme, requester_id FROM poems ORDER BY id") == [(2, "", -1), (3, "", place.bob.id)]
     assert rows("SELECT title FROM poems WHERE id = 2") == [("無題",)]
     assert rows("SELECT * FROM votes") == []

@@ -77,7 +77,7 @@ async def test_last_poem_is_rated(services: Services, rows: Rows) -> None:
     assert "1 👍 and 0 👎" in said
     await _session(services, "/poem", "/rate up", "/rate down")
     assert rows.votes() == [(2, 0, 1), (3, 0, -1)]
-    await _session(services, "/poem", "/rate down", "/rate clear")
+    assert (await _session(services, "/poem", "/rate down", "/rate clear")).endswith("\nVote removed.")
     assert rows.votes() == [(2, 0, 1), (3, 0, -1)]
 
 
@@ -137,7 +137,8 @@ async def test_admin_commands(services: Services, registry: FakeRegistry, rows: 
     assert "to this terminal at 08:00 (Asia/Tokyo)" in said
     assert "回复语言：简体中文\n" in said
     assert "no poem a day any more" in said
-    assert "1 poems" in said
+    assert "servers: 1 · poems: 1 · " in said
+    assert "The poems are yours to use. It does not read your messages. /privacy show: what is stored" in said
     assert "这种诗风没有正在进行的微调" in said
     assert rows("SELECT theme FROM poems") == [("秋夜",)]
 
@@ -160,7 +161,7 @@ async def test_check_privacy_delete_report(services: Services, rows: Rows, tmp_p
     assert "依○ 山● 尽○" in said
     assert "Thank you." in said
     assert "The poem is deleted." in said
-    assert "1 poems asked for" in said
+    assert "poems asked for: 1 · " in said
     assert (tmp_path / "yin-privacy.json").exists()
     assert rows("SELECT requester_id FROM poems") == [(-1,)]
 
