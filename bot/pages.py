@@ -68,7 +68,9 @@ def _pattern_name(pattern: str, length: int, language: str) -> str:
 
 def info_page(poem: StoredPoem, report: Report, voted: bool, language: str) -> str:
     """What is known of a poem; which version wrote it only to who has voted."""
-    known = [number + 1 for number, mark in enumerate(poem.in_classics) if mark == "1"]
+    given = 1 if poem.first_line else 0  # of which nothing is said: who gave it knows whose it is
+    known = [number + 1 for number, mark in enumerate(poem.in_classics) if mark == "1" and number >= given]
+    unknown = text("info.no_other_classics" if given else "info.no_classics", language)
     forgotten = poem.title == UNTITLED and not poem.theme
     likely = 1 / (1 + math.exp(-max(-50.0, min(50.0, poem.realness))))
     rows = [
@@ -83,7 +85,7 @@ def info_page(poem: StoredPoem, report: Report, voted: bool, language: str) -> s
             rhyme=_rhyme(poem.rhyme, poem.script, language),
         ),
         text("info.realness", language, percent=round(100 * likely)),
-        text("info.classics" if known else "info.no_classics", language, lines=", ".join(map(str, known))),
+        text("info.classics", language, lines=", ".join(map(str, known))) if known else unknown,
         # Whose theme was forgotten on request cannot be asked for again.
         *([] if forgotten else [text("info.replay", language, command=replay_command(poem))]),
         text("info.again", language, number=poem.id),

@@ -115,6 +115,20 @@ def test_replay_holds_all_that_was_asked_for() -> None:
     assert replay_command(poem) == expected
 
 
+@pytest.mark.parametrize(
+    ("first_line", "in_classics", "said"),
+    [
+        ("", "1100", "Also in the collection I learned from (rarely a false alarm), lines: 1, 2."),
+        ("", "0000", "None of its lines is in the collection I learned from."),
+        ("牀前明月光", "1100", "Also in the collection I learned from (rarely a false alarm), lines: 2."),
+        ("牀前明月光", "1000", "Beside your first line, none of its lines is in the collection I learned from."),
+    ],
+)
+def test_nothing_is_said_of_a_line_that_was_given(first_line: str, in_classics: str, said: str) -> None:
+    poem = stored("wujue", first_line=first_line, in_classics=in_classics)
+    assert said in info_page(poem, report(poem.poem), True, "en").splitlines()
+
+
 def test_a_poem_whose_theme_was_forgotten_promises_no_replay() -> None:
     poem = stored("wujue", theme="", title="無題")
     assert "/poem" not in info_page(poem, report(poem.poem), True, "en")
