@@ -202,6 +202,14 @@ class Poems:
             is_sentence = len(request.theme.split()) > _MAX_WORDS
             raise RequestError(error.code, **error.values, latin=theme, is_sentence=is_sentence) from None
 
+    def knows_theme(self, typed: str) -> bool:
+        """Whether a theme, as it is typed, is one that the poet can write on."""
+        try:
+            self.inference.poet.check(PoemRequest(theme=meant(clean(typed))))
+        except RequestError:
+            return False
+        return True
+
     async def begin(self, asker: Asker, wish: Wish) -> Composing:
         """Check a request and queue it.
 

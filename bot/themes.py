@@ -101,7 +101,7 @@ def _is_like(typed: str, name: str) -> bool:
 
 
 def suggestions(typed: str, script: Script, locale: str, limit: int = 25) -> list[tuple[str, str]]:
-    """(what is shown, the theme) for what somebody has typed so far, whichever language it is in."""
+    """(what is shown, the theme) for what somebody has typed so far, in any language; if that is none, for what is near."""
     wanted = _folded(typed)
     starting, holding = [], []
     for theme in themes():
@@ -111,7 +111,12 @@ def suggestions(typed: str, script: Script, locale: str, limit: int = 25) -> lis
             starting.append(theme)
         elif any(wanted in name for name in folded):
             holding.append(theme)
-    return [(_shown(theme, script, locale), theme.hanzi) for theme in (starting + holding)[:limit]]
+    found = starting + holding
+    if not found:
+        word, near = nearest(typed)
+        meant_by = {theme.hanzi: theme for theme in themes()}
+        found = [meant_by[_by_name()[_folded(name)]] for name in near if word == typed]
+    return [(_shown(theme, script, locale), theme.hanzi) for theme in found[:limit]]
 
 
 def _shown(theme: Theme, script: Script, locale: str) -> str:

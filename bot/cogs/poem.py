@@ -27,7 +27,7 @@ from bot.replies import pressed_message
 from bot.store.poems import StoredPoem
 from bot.themes import suggestions
 from bot.typed import shortened
-from poetgen.poem import FORMS, MAX_THEME_LENGTH
+from poetgen.poem import FORMS
 from poetgen.script import show
 
 _FORMS = [app_commands.Choice(name=form_label(name, "simplified"), value=name) for name in FORMS]
@@ -97,8 +97,8 @@ class PoemCog(commands.Cog):
     async def _themes(self, interaction: discord.Interaction[Any], typed: str) -> list[app_commands.Choice[str]]:
         asker = await self._bot.replies.asker(interaction)
         found = suggestions(typed, self._poems.script_for(asker), str(interaction.locale))
-        # A theme of one's own is offered as it stands, if it is short enough to be one.
-        own = [(typed, typed)] if typed.strip() and len(typed) <= MAX_THEME_LENGTH and not found else []
+        # A theme of one's own is offered as it stands, if it will not be refused.
+        own = [(typed, typed)] if typed.strip() and not found and self._poems.knows_theme(typed) else []
         return [app_commands.Choice(name=name[:_MAX_CHOICE], value=value) for name, value in own + found][:25]
 
     @poem.autocomplete("rhyme")

@@ -83,6 +83,16 @@ async def test_themes_are_suggested_in_several_languages(place: Place) -> None:
     assert found[0] == {"name": "秋月 autumn moon", "value": "秋月"}
     found = await place.alice.autocomplete(place.channel, "poem", "theme", "봄비")
     assert found[0]["value"] == "春雨"
+    found = await place.alice.autocomplete(place.channel, "poem", "theme", "mooon")
+    assert [choice["value"] for choice in found] == ["月"], "what is near"
+    for typed, values in (
+        ("自家題", ["自家題"]),
+        ("moon and flowers", ["moon and flowers"]),
+        ("pizza", []),
+        ("夜" * 21, []),
+    ):
+        found = await place.alice.autocomplete(place.channel, "poem", "theme", typed)
+        assert [choice["value"] for choice in found] == values, "only what will not be refused"
     found = await place.alice.autocomplete(place.channel, "poem", "rhyme", "东")
     assert found == [{"name": "东 dōng", "value": "東"}]
     found = await place.alice.autocomplete(place.channel, "poem", "rhyme", "Dong")
