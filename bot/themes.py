@@ -101,7 +101,7 @@ def _is_like(typed: str, name: str) -> bool:
 
 
 def suggestions(typed: str, script: Script, locale: str, limit: int = 25) -> list[tuple[str, str]]:
-    """(what is shown, the theme) for what somebody has typed so far, in any language; if that is none, for what is near."""
+    """(what is shown, the theme) for what somebody has typed so far, in any language; else for what is near it."""
     wanted = _folded(typed)
     starting, holding = [], []
     for theme in themes():
