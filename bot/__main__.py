@@ -19,7 +19,7 @@ from bot.card import Cards
 from bot.comparing import Comparing
 from bot.console import Console
 from bot.doctor import examine
-from bot.errors import StartError
+from bot.errors import NotNowError, StartError
 from bot.finetuning import FinetuneLimits, Finetuning
 from bot.health import Health
 from bot.inference import THREAD_NAME, Inference, load_poet
@@ -117,13 +117,13 @@ async def _discord(settings: Settings, token: str, services: Services) -> None:
                 "Discord refuses the DISCORD_TOKEN; copy the token anew from the developer portal."
             ) from None
         except discord.PrivilegedIntentsRequired:
-            raise StartError("Discord refuses the intents, although none is privileged; try again later.") from None
+            raise NotNowError("Discord refuses the intents, although none is privileged; try again later.") from None
         except (aiohttp.ClientError, OSError, discord.DiscordServerError, AttributeError) as error:
             # discord.py 2.7.1 stumbles over a websocket that is not there yet when the first connection fails.
             if isinstance(error, AttributeError) and bot.ws is not None:
                 raise
             cause = error.__context__ if isinstance(error, AttributeError) else error
-            raise StartError(f"Discord cannot be reached ({cause}); see that this machine has a network.") from None
+            raise NotNowError(f"Discord cannot be reached ({cause}); see that this machine has a network.") from None
 
 
 async def _console(settings: Settings, services: Services) -> None:
@@ -190,7 +190,10 @@ async def _doctor(settings: Settings) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0, 1 from a doctor who found something, or 2 after one sentence on standard error."""
+    """Returns the exit code: 0; 1 from a doctor who found something; after one sentence on standard error 2, or 75.
+
+    75 is for what may mend itself: Discord that cannot be reached, a database or a port in use, a full disk.
+    """
     typed = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if typed not in ([], ["doctor"]):
@@ -205,7 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         asyncio.run(_until_stopped(_serve(settings)))
     except (StartError, PoetgenError) as error:
         print(error, file=sys.stderr)
-        return 2
+        return error.exit_code if isinstance(error, StartError) else StartError.exit_code
     except BrokenPipeError:
         # Whoever read our output has gone, which is an end like any other; flushing at exit must not complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

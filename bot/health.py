@@ -10,7 +10,7 @@ from typing import Self
 
 from aiohttp import web
 
-from bot.errors import StartError
+from bot.errors import NotNowError
 from bot.metrics import Metrics
 
 _HOST = "127.0.0.1"
@@ -43,7 +43,7 @@ class Health:
             await web.TCPSite(runner, _HOST, self._port).start()
         except OSError as error:
             await runner.cleanup()
-            raise StartError(f"HEALTH_PORT {self._port} cannot be listened on ({error.strerror}).") from None
+            raise NotNowError(f"HEALTH_PORT {self._port} cannot be listened on ({error.strerror}).") from None
         self._lag = asyncio.create_task(self._metrics.watch_the_loop(), name="loop-lag")
         return self
 

@@ -21,7 +21,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from bot.errors import StartError
+from bot.errors import NotNowError, StartError
 
 _T = TypeVar("_T")
 _BEGIN = "begin"  # the execution option that says how a transaction begins
@@ -37,6 +37,7 @@ _TROUBLES = (
     ("disk is full", "cannot grow, for the disk is full"),
     ("locate revision", "was written by a later version of this program; update the program"),
 )
+_MAY_MEND = ("locked", "disk is full")  # by themselves, or by what somebody does elsewhere
 _MIGRATIONS = Path(__file__).parents[1] / "migrations"
 
 
@@ -88,7 +89,7 @@ class Database:
             if claim is not None:
                 claim.close()
             if isinstance(error, (SQLAlchemyError, sqlite3.Error, CommandError)):
-                raise StartError(f"The database {place} {trouble(error)}.") from None
+                raise _refusal(place, error) from None
             raise
         return database
 
@@ -156,6 +157,11 @@ def trouble(error: BaseException) -> str:
     """What is wrong with a database and what to do, to follow its name."""
     said = str(getattr(error, "orig", None) or error)
     return next((told for sign, told in _TROUBLES if sign in said.lower()), f"cannot be used ({said})")
+
+
+def _refusal(place: str, error: BaseException) -> StartError:
+    kind = NotNowError if any(sign in str(error).lower() for sign in _MAY_MEND) else StartError
+    return kind(f"The database {place} {trouble(error)}.")
 
 
 def engine_of(url: str) -> tuple[AsyncEngine, str]:
@@ -227,7 +233,7 @@ def _claimed(place: str) -> sqlite3.Connection:
         claim.execute("BEGIN EXCLUSIVE")
     except sqlite3.OperationalError:
         claim.close()
-        raise StartError(f"Another instance of me is running on the database {place}; stop that one first.") from None
+        raise NotNowError(f"Another instance of me is running on the database {place}; stop that one first.") from None
     return claim
 
 

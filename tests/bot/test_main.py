@@ -3,9 +3,11 @@
 import logging
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -45,7 +47,7 @@ def _start(tmp_path: Path, *command: str, **values: str) -> subprocess.Popen[byt
     )
 
 
-def _refusal(tmp_path: Path, stdin: int | None = subprocess.DEVNULL, **values: str) -> str:
+def _refusal(tmp_path: Path, stdin: int | None = subprocess.DEVNULL, code: int = 2, **values: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "bot"],
         cwd=tmp_path,
@@ -55,7 +57,7 @@ def _refusal(tmp_path: Path, stdin: int | None = subprocess.DEVNULL, **values: s
         text=True,
         timeout=30,
     )
-    assert done.returncode == 2
+    assert done.returncode == code
     assert done.stdout == ""
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     return done.stderr
@@ -81,6 +83,17 @@ def test_placeholder_for_a_token_one_sentence(tmp_path: Path) -> None:
 
 def test_unusable_database_one_sentence(tmp_path: Path) -> None:
     assert "cannot be opened" in _refusal(tmp_path, DISCORD_TOKEN=TOKEN, DATABASE_URL=f"sqlite+aiosqlite:///{tmp_path}")
+
+
+def test_what_may_mend_itself_has_an_exit_code_of_its_own(tmp_path: Path) -> None:
+    database = tmp_path / "yin.db"
+    values = {"DISCORD_TOKEN": TOKEN, "DATABASE_URL": f"sqlite+aiosqlite:///{database}"}
+    with closing(sqlite3.connect(f"{database}.lock", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert "Another instance of me is running" in _refusal(tmp_path, code=75, **values)
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert "is in use by another program" in _refusal(tmp_path, code=75, **values)
 
 
 def test_missing_poet_one_sentence(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from bot.card import HEIGHT, SYSTEM_FONTS, WIDTH, Cards, alt_text
 from bot.doctor import examine
-from bot.errors import BotError, StartError
+from bot.errors import BotError, NotNowError, StartError
 from bot.health import Health
 from bot.logs import set_up_logging
 from bot.metrics import Metrics
@@ -288,7 +288,7 @@ async def test_health_is_served_on_localhost() -> None:
             assert answer.status == 200
         async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:
             page = await answer.text()
-        with pytest.raises(StartError, match="HEALTH_PORT"):
+        with pytest.raises(NotNowError, match="HEALTH_PORT"):
             async with Health(port, metrics, lambda: True):
                 pass
     for line in ("yin_votes_total 3.0", "yin_queue_length 7.0", 'yin_version_info{version="v1"} 1.0'):
