@@ -75,6 +75,21 @@ async def test_other_locales_and_user_installs(server: Discord, tmp_path: Path) 
     assert str(user) not in logged, "no user ids at INFO"
 
 
+async def test_commands_of_another_program_are_replaced_once_they_are_used(server: Discord, tmp_path: Path) -> None:
+    program = await ready(server, tmp_path)
+    told = ("PUT", f"/applications/{USER['id']}/commands")
+    assert server.requests.count(told) == 1
+    for user_id in (1, 2):  # what a newer program had told Discord of, before an older one was put back
+        answer = await server.answer(await server.command("sonnet", user_id=user_id))
+        assert "That command has changed" in answer["content"]
+    async with asyncio.timeout(5):
+        while server.requests.count(told) < 2:  # noqa: ASYNC110 (until it is)
+            await asyncio.sleep(0.02)
+    await server.answer(await server.command("help", user_id=3))
+    await stopped(program)
+    assert server.requests.count(told) == 2, "not with each use"
+
+
 async def test_rate_limit_and_server_error_are_waited_out(server: Discord, tmp_path: Path) -> None:
     program = await ready(server, tmp_path)
     limited = {"message": "You are being rate limited.", "retry_after": 0.3, "global": False}

@@ -87,13 +87,13 @@ def test_unusable_database_one_sentence(tmp_path: Path) -> None:
 
 def test_what_may_mend_itself_has_an_exit_code_of_its_own(tmp_path: Path) -> None:
     database = tmp_path / "yin.db"
-    values = {"DISCORD_TOKEN": TOKEN, "DATABASE_URL": f"sqlite+aiosqlite:///{database}"}
+    url = f"sqlite+aiosqlite:///{database}"
     with closing(sqlite3.connect(f"{database}.lock", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        assert "Another instance of me is running" in _refusal(tmp_path, code=75, **values)
+        assert "Another instance of me is running" in _refusal(tmp_path, code=75, DISCORD_TOKEN=TOKEN, DATABASE_URL=url)
     with closing(sqlite3.connect(database, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        assert "is in use by another program" in _refusal(tmp_path, code=75, **values)
+        assert "is in use by another program" in _refusal(tmp_path, code=75, DISCORD_TOKEN=TOKEN, DATABASE_URL=url)
 
 
 def test_missing_poet_one_sentence(tmp_path: Path) -> None:
