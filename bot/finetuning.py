@@ -37,7 +37,7 @@ class FinetuneLimits:
     min_voters: int = 3
     min_votes: int = 30
     silence_seconds: float = 180.0
-    memory_mb: int = 2048
+    memory_mb: int = 1200
 
 
 class Watcher(Protocol):

@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     privacy_url: str | None = Field(None, pattern=r"https://\S+", description="Where PRIVACY.md can be read.")
     finetune_minutes: int = Field(5, ge=1, le=600, description="How long a fine-tune may learn.")
     finetune_silence_minutes: float = Field(3, gt=0, le=60, description="When a silent fine-tune is stopped.")
-    finetune_memory_mb: int = Field(2048, ge=256, description="When a fine-tune that grows is stopped.")
+    finetune_memory_mb: int = Field(1200, ge=700, description="When a fine-tune that grows is stopped.")
     finetune_min_votes: int = Field(30, ge=1, description="The votes that a fine-tune needs.")
     finetune_min_poems: int = Field(15, ge=15, description="The poems that a fine-tune needs; it learns from no fewer.")
     finetune_min_voters: int = Field(3, ge=1, description="The voters that a fine-tune needs.")

@@ -185,6 +185,21 @@ async def test_silent_one_is_stopped() -> None:
     assert time.monotonic() - started < 5
 
 
+@pytest.mark.skipif(not Path("/proc/self/oom_score_adj").exists(), reason="this kernel cannot be told")
+async def test_kernel_ends_it_before_the_bot_when_memory_runs_out(
+    services: Services, watched: Watched, trainer: Trainer
+) -> None:
+    trainer.write(
+        "score = pathlib.Path('/proc/self/oom_score_adj')\n"
+        "while int(score.read_text()) < 500: time.sleep(0.01)\n"
+        "said(version=None, verdict='refused', reasons=[])"
+    )
+    await services.finetuning.start()
+    await services.finetuning.begin(ADMIN, 5)
+    job, _ = await _ended(watched)
+    assert job.state == "rejected"
+
+
 _STUBBORN = """
 import subprocess
 signal.signal(signal.SIGTERM, signal.SIG_IGN)

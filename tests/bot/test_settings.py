@@ -71,6 +71,7 @@ def test_placeholder_is_no_token_and_is_not_repeated(tmp_path: Path, token: str)
         ("HEALTH_PORT=70000", "HEALTH_PORT"),
         ("DAILY_QUOTA=0", "DAILY_QUOTA"),
         ("PRIVACY_URL=ftp://x", "PRIVACY_URL"),
+        ("FINETUNE_MEMORY_MB=256", "FINETUNE_MEMORY_MB"),
     ],
 )
 def test_impossible_value_is_named_in_one_sentence(tmp_path: Path, line: str, key: str) -> None:
