@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     card_font: Path | None = Field(None, description="The font of cards, before the system's.")
     health_port: int | None = Field(None, ge=1, le=65535, description="Where health and metrics are served.")
     privacy_url: str | None = Field(None, pattern=r"https://\S+", description="Where PRIVACY.md can be read.")
-    finetune_minutes: int = Field(5, ge=1, le=600, description="How long a fine-tune may learn.")
+    finetune_minutes: int = Field(5, ge=0, le=600, description="How long a fine-tune may learn; 0 for none.")
     finetune_silence_minutes: float = Field(3, gt=0, le=60, description="When a silent fine-tune is stopped.")
     finetune_memory_mb: int = Field(1200, ge=700, description="When a fine-tune that grows is stopped.")
     finetune_min_votes: int = Field(30, ge=1, description="The votes that a fine-tune needs.")

@@ -185,6 +185,15 @@ class TrainingProcess:
         return lines[-1] if lines else ""
 
 
+def free_mb() -> int | None:
+    """Memory and swap that nobody uses; None where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return sum(int(line.split()[1]) for line in lines if line.startswith(("MemAvailable:", "SwapFree:"))) // 1024
+    except (OSError, ValueError, IndexError):
+        return None
+
+
 def _resident_mb(pid: int) -> int | None:
     """Resident memory; None where the system does not say, or the process has ended."""
     try:

@@ -20,7 +20,7 @@ from bot.ratings import Ratings
 from bot.services import Services
 from bot.store.jobs import Job
 from bot.store.poems import Setting
-from bot.training import _SENTENCES, Outcome, Progress, TrainingProcess
+from bot.training import _SENTENCES, Outcome, Progress, TrainingProcess, free_mb
 from poetgen.poem import PoemRequest
 from tests.bot.conftest import FakePoet, FakeRegistry, Rows, Trainer, until
 
@@ -392,6 +392,33 @@ async def test_too_little_to_learn_from_is_said_with_numbers(services: Services,
     with pytest.raises(BotError) as refused:
         await finetuning.begin(ADMIN, 5)
     assert "0 of 15 poems, 0 of 3 voters, 0 of 30 votes" in str(refused.value)
+
+
+async def test_switched_off_it_is_refused_and_what_waits_does_not_run(
+    services: Services, watched: Watched, rows: Rows
+) -> None:
+    await services.finetuning.begin(ADMIN, 5)
+    services.finetuning.limits = FinetuneLimits(0, 1, 1, 1, 10.0)
+    await services.finetuning.start()
+    with pytest.raises(BotError, match="switched off"):
+        await services.finetuning.begin(ADMIN, 5)
+    assert rows("SELECT state FROM jobs") == [("cancelled",)]
+
+
+async def test_refused_while_there_is_too_little_memory(
+    services: Services, watched: Watched, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.finetuning.free_mb", lambda: 799)
+    with pytest.raises(BotError, match="799 of 800 MB"):
+        await services.finetuning.begin(ADMIN, 5)
+    assert rows("SELECT * FROM jobs") == []
+    monkeypatch.setattr("bot.finetuning.free_mb", lambda: None)
+    await services.finetuning.begin(ADMIN, 5)
+
+
+@pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="this system does not say")
+def test_free_memory_is_read() -> None:
+    assert (free_mb() or 0) > 0
 
 
 async def test_who_is_forgotten_while_it_waits_is_not_learned_from(
