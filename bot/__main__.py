@@ -1,7 +1,7 @@
 """`python -m bot`: reads the settings, builds what they ask for, runs it and closes it again.
 
 Knows no command; with a token it is Discord that sends them, without one the console. `python -m bot doctor` only
-looks whether all is there.
+looks whether all is there; its other verbs do for the operator what members and servers can ask for (`operator`).
 """
 
 import asyncio
@@ -26,6 +26,7 @@ from bot.inference import THREAD_NAME, Inference, load_poet
 from bot.lines import has_input, typed_lines
 from bot.logs import set_up_logging
 from bot.metrics import Metrics
+from bot.operator import VERBS, is_id, oblige
 from bot.poems import Limits, Poems
 from bot.preferences import Preferences
 from bot.rating import Rating
@@ -43,7 +44,10 @@ _NO_DOOR = (
     "There is no DISCORD_TOKEN and nobody to type: put a token into .env, "
     "or start me in a terminal to try the commands there."
 )
-_USAGE = "I am started with nothing behind my name, or with `doctor`."
+_USAGE = (
+    "I am started with nothing behind my name, or with `doctor`, `forget USER_ID`, `export USER_ID` "
+    "or `erase-server SERVER_ID`."
+)
 _TRIM_SECONDS = 60.0
 _PRIVACY_FILE = Path(__file__).parents[1] / "PRIVACY.md"
 
@@ -196,9 +200,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     typed = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        if typed not in ([], ["doctor"]):
+        asked = len(typed) == 2 and typed[0] in VERBS and is_id(typed[1])
+        if typed not in ([], ["doctor"]) and not asked:
             raise StartError(_USAGE)
         settings = load_settings()
+        if asked:
+            print(asyncio.run(oblige(settings, typed[0], int(typed[1]))))
+            return 0
         if typed:
             return asyncio.run(_doctor(settings))
         if settings.discord_token is None and not has_input(sys.stdin):

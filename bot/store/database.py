@@ -78,6 +78,7 @@ class Database:
         claim = None
         try:
             if sqlite:
+                _make_folder_of(place)
                 await asyncio.to_thread(_probe, place)
                 claim = _claimed(place)
                 await asyncio.to_thread(_back_up_if_old, place)
@@ -168,7 +169,7 @@ def engine_of(url: str) -> tuple[AsyncEngine, str]:
     """An engine, and the database's name as a message may show it (a URL can hold a password).
 
     Raises:
-        StartError: The URL names no database that can be used, or its folder cannot be made.
+        StartError: The URL names no database that can be used.
     """
     try:
         parsed = sa.make_url(url)
@@ -183,11 +184,14 @@ def engine_of(url: str) -> tuple[AsyncEngine, str]:
     place = str(parsed.database)
     if parsed.get_backend_name() == "sqlite":
         _begin_by_ourselves(engine)
-        try:
-            Path(place).parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StartError(f"The folder of the database {place} cannot be made ({error.strerror}).") from None
     return engine, place
+
+
+def _make_folder_of(place: str) -> None:
+    try:
+        Path(place).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartError(f"The folder of the database {place} cannot be made ({error.strerror}).") from None
 
 
 def _begin_by_ourselves(engine: AsyncEngine) -> None:

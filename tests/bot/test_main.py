@@ -1,5 +1,6 @@
 """`python -m bot` as a person starts it: which door opens, and how it ends."""
 
+import json
 import logging
 import os
 import signal
@@ -94,6 +95,66 @@ def test_what_may_mend_itself_has_an_exit_code_of_its_own(tmp_path: Path) -> Non
     with closing(sqlite3.connect(database, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         assert "is in use by another program" in _refusal(tmp_path, code=75, DISCORD_TOKEN=TOKEN, DATABASE_URL=url)
+
+
+def _asked(tmp_path: Path, *words: str, **values: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bot", *words],
+        cwd=tmp_path,
+        env=_environment(**values),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+
+def test_operator_fulfils_what_somebody_cannot_ask_the_bot_for(tmp_path: Path) -> None:
+    home, rows = tmp_path / "home", Rows(tmp_path / "data" / "yin.db")
+    typed = "/poem form:qijue theme:秋夜\n/rate up\n"
+    program = _start(tmp_path, "-c", _WITH_FAKE_POET)
+    _, complained = program.communicate(typed.encode(), timeout=30)
+    assert program.returncode == 0, complained.decode()
+    rows.run("UPDATE poems SET requester_id = 77, guild_id = 55")
+    rows.run("UPDATE votes SET voter_id = 77")
+    (home / "voices" / "server-55").mkdir(parents=True)
+
+    told = _asked(tmp_path, "export", "77")
+    assert told.returncode == 0, told.stderr
+    found = json.loads(told.stdout)
+    assert [row["theme"] for row in found["poems"]] == ["秋夜"]
+    assert [row["value"] for row in found["votes"]] == [1]
+
+    told = _asked(tmp_path, "forget", "77")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "poems 1, votes 1" in told.stdout
+    assert rows("SELECT requester_id, theme FROM poems") == [(-1, "")]
+    assert rows("SELECT * FROM votes") == []
+
+    told = _asked(tmp_path, "erase-server", "55", POETGEN_HOME=str(home))
+    assert (told.returncode, told.stderr) == (0, "")
+    assert rows("SELECT * FROM poems") == []
+    assert not (home / "voices" / "server-55").exists()
+
+
+def test_operator_is_told_in_one_sentence_what_is_wrong(tmp_path: Path) -> None:
+    for words in (["forget"], ["forget", "alice"], ["forget", "1", "2"], ["export", "9" * 30], ["erase", "1"]):
+        told = _asked(tmp_path, *words)
+        assert (told.returncode, told.stdout) == (2, "")
+        assert told.stderr.startswith("I am started with")
+    told = _asked(tmp_path, "forget", "77")
+    assert told.returncode == 2
+    assert "There is no database at" in told.stderr
+    assert list(tmp_path.iterdir()) == [], "none is made"
+    with (
+        closing(sqlite3.connect(tmp_path / "yin.db")),
+        closing(sqlite3.connect(tmp_path / "yin.db.lock", isolation_level=None)) as running,
+    ):
+        (tmp_path / "yin.db").touch()
+        running.execute("BEGIN EXCLUSIVE")
+        told = _asked(tmp_path, "forget", "77", DATABASE_URL=f"sqlite+aiosqlite:///{tmp_path}/yin.db")
+    assert told.returncode == 75
+    assert "stop that one first" in told.stderr
 
 
 def test_missing_poet_one_sentence(tmp_path: Path) -> None:
