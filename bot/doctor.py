@@ -7,6 +7,7 @@ import asyncio
 import os
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import sqlalchemy as sa
 from bot.card import SYSTEM_FONTS, Cards
 from bot.errors import StartError
 from bot.settings import Settings
-from bot.store.database import trouble
+from bot.store.database import engine_of, is_of_later_version, trouble
 from bot.words import WordList
 from poetgen.errors import PoetgenError
 from poetgen.registry import Registry
@@ -50,7 +51,7 @@ class Finding:
 async def examine(settings: Settings) -> list[Finding]:
     """Look at everything; one finding each."""
     findings = [await _token(settings)] if settings.discord_token is None else await _application(settings)
-    looks: tuple[Callable[[Settings], Finding], ...] = (_database, _model, _fonts, _words, _disk)
+    looks: tuple[Callable[[Settings], Finding], ...] = (_database, _model, _voices, _fonts, _words, _disk)
     return findings + [await asyncio.to_thread(look, settings) for look in looks]
 
 
@@ -102,30 +103,30 @@ def _owner(settings: Settings) -> Finding:
 
 def _database(settings: Settings) -> Finding:
     try:
-        parsed = sa.make_url(settings.database_url)
-    except sa.exc.ArgumentError:
-        parsed = None
-    if parsed is None or parsed.get_backend_name() != "sqlite" or not parsed.database:
-        return Finding(
-            False, "database", "DATABASE_URL names none that I can use; it looks like sqlite+aiosqlite:///data/yin.db."
-        )
-    path = Path(parsed.database)
-    folder = path.parent
+        path = Path(engine_of(settings.database_url)[1]).absolute()
+    except StartError as error:
+        return Finding(False, "database", str(error))
+    nearest = _unwritable(path.parent)
     if not path.exists():
-        nearest = next((parent for parent in (folder, *folder.parents) if parent.exists()), folder)
-        if os.access(nearest, os.W_OK):
+        if nearest is None:
             return Finding(True, "database", f"{path} will be made at the first start.")
         return Finding(False, "database", f"{path} cannot be made; see that {nearest} may be written.")
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=1)) as connection:
             (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             (poems,) = connection.execute("SELECT count(*) FROM poems").fetchone()
+            (revision,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     except sqlite3.Error as error:
         return Finding(False, "database", f"{path} {trouble(error)}.")
     if verdict != "ok":
         return Finding(False, "database", f"{path} is damaged; move it away or restore a copy.")
+    if is_of_later_version(revision):
+        said = f"{path} was written by a later version of this program; update the program."
+        return Finding(False, "database", said)
     if not os.access(path, os.W_OK):
         return Finding(False, "database", f"{path} may not be written; change its permissions.")
+    if nearest is not None:
+        return Finding(False, "database", f"{nearest} may not be written; change its permissions.")
     return Finding(True, "database", f"{path} is whole and holds {poems} poems.")
 
 
@@ -136,6 +137,29 @@ def _model(settings: Settings) -> Finding:
     except PoetgenError as error:
         return Finding(False, "model", str(error))
     return Finding(True, "model", f"version {version.name} is in use, of {len(registry.names())}.")
+
+
+def _voices(settings: Settings) -> Finding:
+    home = Registry(settings.poetgen_home).home.absolute()
+    nearest = _unwritable(home / "versions")
+    if nearest is not None:
+        said = f"none can be kept in {home}; set POETGEN_HOME to a folder that may be written ({nearest} may not)."
+        return Finding(False, "voices", said)
+    return Finding(True, "voices", f"they are kept in {home}.")
+
+
+def _unwritable(folder: Path) -> Path | None:
+    """The folder that may not be written: it, or the nearest one that is there; None if it may.
+
+    It is tried with a file that has no name, for whether root may write is not to be seen in permissions.
+    """
+    # os.path says no where Path would raise: in a folder that may not be looked into.
+    nearest = next(parent for parent in (folder, *folder.parents) if os.path.exists(parent))
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            return None
+    except OSError:
+        return nearest
 
 
 def _fonts(settings: Settings) -> Finding:

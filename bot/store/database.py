@@ -256,6 +256,14 @@ def _back_up_if_old(place: str) -> None:
         source.backup(copy)
 
 
+def is_of_later_version(revision: str) -> bool:
+    """Whether a database's revision is none that this program knows."""
+    try:
+        return ScriptDirectory.from_config(_config()).get_revision(revision) is None
+    except CommandError:
+        return True
+
+
 def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))

@@ -11,13 +11,14 @@ import pytest
 from PIL import Image
 
 from bot.card import HEIGHT, SYSTEM_FONTS, WIDTH, Cards, alt_text
-from bot.doctor import examine
+from bot.doctor import Finding, examine
 from bot.errors import BotError, NotNowError, StartError
 from bot.health import Health
 from bot.logs import set_up_logging
 from bot.metrics import Metrics
 from bot.reading import RHYMES_SPELT, dictionary, pinyin_of, reading, words_of
 from bot.settings import Settings
+from bot.store import Store
 from bot.themes import meant, nearest, own_themes, suggestions, themes
 from bot.words import WordList
 from poetgen import prosody
@@ -26,7 +27,7 @@ from poetgen.poem import FORMS, MAX_THEME_LENGTH, Poem
 from poetgen.record import load_phonology
 from poetgen.registry import RELEASE
 from poetgen.script import is_hanzi, to_traditional
-from tests.bot.conftest import LINES
+from tests.bot.conftest import LINES, Rows
 
 POEM = Poem(LINES, FORMS["qijue"], "暮江吟")
 TOKEN = "MTIzNDU2Nzg5MDEyMzQ1Njc4.GabcDE.abcdefghijklmnopqrstuvwxyz0123456789AB"
@@ -252,7 +253,7 @@ async def test_doctor_says_what_to_do_in_one_line_each(tmp_path: Path, monkeypat
     database = tmp_path / "yin.db"
     settings = Settings(_env_file=None, database_url=f"sqlite+aiosqlite:///{database}", poetgen_home=tmp_path / "home")
     found = {finding.what: finding for finding in await examine(settings)}
-    assert set(found) == {"token", "database", "model", "fonts", "words", "disk"}
+    assert set(found) == {"token", "database", "model", "voices", "fonts", "words", "disk"}
     assert found["token"].well is None
     assert "will be made" in found["database"].said
     assert found["model"].well
@@ -267,6 +268,27 @@ async def test_doctor_says_what_to_do_in_one_line_each(tmp_path: Path, monkeypat
     assert [name for name, finding in found.items() if finding.well is False] == ["database", "fonts", "words"]
     assert "is not a SQLite database" in found["database"].said
     assert all(package in found["fonts"].said for package, _ in SYSTEM_FONTS)
+
+
+async def test_doctor_finds_what_the_bot_would_stumble_over(store: Store, url: str, rows: Rows, tmp_path: Path) -> None:
+    await store.close()
+
+    async def found(**values: object) -> dict[str, Finding]:
+        settings = Settings(_env_file=None, database_url=url, poetgen_home=tmp_path).model_copy(update=values)
+        return {finding.what: finding for finding in await examine(settings)}
+
+    assert (await found())["database"].well
+    for other in (f"sqlite:///{tmp_path}/yin.db", "sqlite+aiosqlite://", "postgresql://host/yin"):
+        assert "DATABASE_URL names no" in (await found(database_url=other))["database"].said
+    (tmp_path / "file").touch()
+    for home in (tmp_path / "file", Path("/proc/nope")):
+        voices = (await found(poetgen_home=home))["voices"]
+        assert voices.well is False
+        assert str(home) in voices.said
+    rows.run("UPDATE alembic_version SET version_num = '9999'")
+    later = (await found())["database"]
+    assert later.well is False
+    assert "by a later version" in later.said
 
 
 async def test_health_is_served_on_localhost() -> None:
