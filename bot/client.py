@@ -91,6 +91,11 @@ class PoetBot(commands.Bot):
         """Say that we are here; Discord may say so many times."""
         _log.info("ready in %d servers", len(self.guilds))
 
+    async def on_guild_join(self, guild: discord.Guild) -> None:
+        """The owner's server takes the owner's commands only once the bot is in it."""
+        if guild.id == self.services.owner_guild_id:
+            await self._sync_scope(discord.Object(guild.id))
+
     async def on_connect(self) -> None:
         """A session has begun."""
         self._connected = True
@@ -178,6 +183,21 @@ class PoetBot(commands.Bot):
             scopes.append(discord.Object(self.services.owner_guild_id))
         for scope in scopes:
             await self._sync_scope(scope, always=always)
+        for key in await self.services.store.notes.keys(f"{_COMMANDS_KEY}:"):
+            guild_id = int(key.rpartition(":")[2])
+            if guild_id != self.services.owner_guild_id:
+                await self._clear_scope(discord.Object(guild_id), key)
+
+    async def _clear_scope(self, scope: discord.abc.Snowflake, key: str) -> None:
+        """Take the owner's commands out of the server that was the owner's before."""
+        try:
+            await self.tree.sync(guild=scope)  # the tree has none for it
+        except (discord.Forbidden, discord.NotFound):
+            pass  # the bot is not there any more, and so neither are they
+        except discord.HTTPException as error:
+            _log.warning("the commands of server %d could not be taken away: %s", scope.id, error)
+            return
+        await self.services.store.notes.drop(key)
 
     async def _sync_scope(self, scope: discord.abc.Snowflake | None, *, always: bool = False) -> None:
         translator = self.tree.translator
@@ -195,7 +215,8 @@ class PoetBot(commands.Bot):
             await self.tree.sync(guild=scope)
         except discord.HTTPException as error:
             # The commands of the last time still work; the next start tries again.
-            _log.warning("the commands could not be registered: %s", error)
+            where = "" if scope is None else f" of the owner's server {scope.id}"
+            _log.warning("the commands%s could not be registered: %s", where, error)
             return
         await self.services.store.notes.note(key, digest)
         _log.info("commands registered: %d", len(payloads))
