@@ -31,7 +31,7 @@ from bot.poems import Limits, Poems
 from bot.preferences import Preferences
 from bot.rating import Rating
 from bot.services import Services
-from bot.settings import Settings, child_variables, load_settings
+from bot.settings import Settings, child_variables, load_settings, unknown_settings
 from bot.store import Store
 from bot.voices import Voices
 from bot.words import WordList
@@ -212,6 +212,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if settings.discord_token is None and not has_input(sys.stdin):
             raise StartError(_NO_DOOR)
         set_up_logging(settings)
+        for said in unknown_settings():
+            _log.warning(said)
         allocator.give_memory_back()
         asyncio.run(_until_stopped(_serve(settings)))
     except (StartError, PoetgenError) as error:

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from bot.card import SYSTEM_FONTS, Cards
 from bot.errors import StartError
-from bot.settings import Settings
+from bot.settings import ENV_FILE, Settings, unknown_settings
 from bot.store.database import engine_of, is_of_later_version, trouble
 from bot.words import WordList
 from poetgen.errors import PoetgenError
@@ -51,7 +51,7 @@ class Finding:
 async def examine(settings: Settings) -> list[Finding]:
     """Look at everything; one finding each."""
     findings = [await _token(settings)] if settings.discord_token is None else await _application(settings)
-    looks: tuple[Callable[[Settings], Finding], ...] = (_database, _model, _voices, _fonts, _words, _disk)
+    looks: tuple[Callable[[Settings], Finding], ...] = (_settings, _database, _model, _voices, _fonts, _words, _disk)
     return findings + [await asyncio.to_thread(look, settings) for look in looks]
 
 
@@ -99,6 +99,14 @@ def _owner(settings: Settings) -> Finding:
     if settings.owner_guild_id is None:
         return Finding(None, "owner", "OWNER_GUILD_ID is not set, so there is no /owner; set it to your server's id.")
     return Finding(True, "owner", f"/owner is in the server {settings.owner_guild_id}.")
+
+
+def _settings(_: Settings) -> Finding:
+    place = ENV_FILE.absolute()
+    if not place.exists():
+        return Finding(None, "settings", f"there is no {place}, so they are the environment's and the usual ones.")
+    unknown = unknown_settings()
+    return Finding(not unknown, "settings", " ".join(unknown) or f"they are those of {place} and of the environment.")
 
 
 def _database(settings: Settings) -> Finding:

@@ -176,6 +176,14 @@ def test_piped_commands_are_answered_and_kept(tmp_path: Path) -> None:
     assert rows("SELECT voter_id, value FROM votes") == [(0, 1)]
 
 
+def test_what_is_no_setting_is_warned_of(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("TORCH_THREAD=1\n", encoding="utf-8")
+    program = _start(tmp_path, "-c", _WITH_FAKE_POET)
+    _, complained = program.communicate(b"/quit\n", timeout=30)
+    assert program.returncode == 0
+    assert "TORCH_THREAD in .env is no setting; is it TORCH_THREADS?" in complained.decode()
+
+
 def test_bytes_that_are_no_text_are_answered(tmp_path: Path) -> None:
     program = _start(tmp_path, "-c", _WITH_FAKE_POET)
     said, complained = program.communicate(b"/poem theme:\xff\xfe\n/poem theme:\xe7\xa7\x8b\n", timeout=30)

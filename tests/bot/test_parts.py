@@ -250,22 +250,31 @@ def test_alt_text_holds_the_poem() -> None:
 
 
 async def test_doctor_says_what_to_do_in_one_line_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     database = tmp_path / "yin.db"
-    settings = Settings(_env_file=None, database_url=f"sqlite+aiosqlite:///{database}", poetgen_home=tmp_path / "home")
+    settings = Settings(_env_file=None, database_url="sqlite+aiosqlite:///yin.db", poetgen_home=tmp_path / "home")
     found = {finding.what: finding for finding in await examine(settings)}
-    assert set(found) == {"token", "database", "model", "voices", "fonts", "words", "disk"}
+    assert set(found) == {"token", "settings", "database", "model", "voices", "fonts", "words", "disk"}
     assert found["token"].well is None
-    assert "will be made" in found["database"].said
+    assert str(tmp_path / ".env") in found["settings"].said
+    assert f"{database} will be made" in found["database"].said, "absolute, for it depends on where it is started"
     assert found["model"].well
     assert all("\n" not in finding.line() for finding in found.values())
     assert not database.exists(), "it only looks"
 
+    (tmp_path / ".env").write_text("TORCH_THREAD=1\n", encoding="utf-8")
     database.write_text("no database " * 100)
     monkeypatch.setattr("bot.card.SYSTEM_FONTS", ())
     monkeypatch.setattr("bot.doctor.Cards", lambda path: Cards(path, ()))
     bad = settings.model_copy(update={"card_font": tmp_path / "x.ttf", "word_list": tmp_path / "y"})
     found = {finding.what: finding for finding in await examine(bad)}
-    assert [name for name, finding in found.items() if finding.well is False] == ["database", "fonts", "words"]
+    assert [name for name, finding in found.items() if finding.well is False] == [
+        "settings",
+        "database",
+        "fonts",
+        "words",
+    ]
+    assert found["settings"].said == "TORCH_THREAD in .env is no setting; is it TORCH_THREADS?"
     assert "is not a SQLite database" in found["database"].said
     assert all(package in found["fonts"].said for package, _ in SYSTEM_FONTS)
 
