@@ -394,6 +394,21 @@ async def test_too_little_to_learn_from_is_said_with_numbers(services: Services,
     assert "0 of 15 poems, 0 of 3 voters, 0 of 30 votes" in str(refused.value)
 
 
+async def test_voices_that_were_left_behind_are_warned_of_at_the_start(
+    services: Services, watched: Watched, registry: FakeRegistry, trainer: Trainer, caplog: pytest.LogCaptureFixture
+) -> None:
+    trainer.write("said(version='new-1', verdict='promoted', reasons=[])")
+    registry.add("new-1", "server-5")
+    await services.finetuning.start()
+    await services.finetuning.begin(ADMIN, 5)
+    await _ended(watched)
+    await services.finetuning.start()
+    assert "missing" not in caplog.text
+    registry.erase("server-5")
+    await services.finetuning.start()
+    assert "the last versions of 1 voices are missing (new-1" in caplog.text
+
+
 async def test_switched_off_it_is_refused_and_what_waits_does_not_run(
     services: Services, watched: Watched, rows: Rows
 ) -> None:
