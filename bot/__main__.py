@@ -24,7 +24,7 @@ from bot.finetuning import FinetuneLimits, Finetuning
 from bot.health import Health
 from bot.inference import THREAD_NAME, Inference, load_poet
 from bot.lines import has_input, typed_lines
-from bot.logs import set_up_logging
+from bot.logs import errors_counted, set_up_logging
 from bot.metrics import Metrics
 from bot.operator import VERBS, is_id, oblige
 from bot.poems import Limits, Poems
@@ -150,10 +150,11 @@ async def _serve(settings: Settings) -> None:
     async with built(settings) as services:
         trimming = asyncio.create_task(_trim_now_and_then(), name="trim-memory")
         try:
-            if settings.discord_token is not None:
-                await _discord(settings, settings.discord_token.get_secret_value(), services)
-            else:
-                await _console(settings, services)
+            with errors_counted(services.metrics.errors.inc):
+                if settings.discord_token is not None:
+                    await _discord(settings, settings.discord_token.get_secret_value(), services)
+                else:
+                    await _console(settings, services)
         finally:
             trimming.cancel()
 

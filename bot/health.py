@@ -30,6 +30,7 @@ class Health:
         self._port = port
         self._metrics = metrics
         self._ready = ready
+        metrics.ask_readiness(ready)
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> Self:

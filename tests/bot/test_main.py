@@ -4,10 +4,12 @@ import json
 import logging
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import time
+import urllib.request
 from contextlib import closing
 from pathlib import Path
 
@@ -209,6 +211,24 @@ def test_signal_ends_it_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     assert complained == b""
     assert time.monotonic() - started < 5
     assert not (tmp_path / "data" / "yin.db-wal").exists(), "the database was closed"
+
+
+def test_errors_are_counted_wherever_they_are_logged(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    failing = _WITH_FAKE_POET.replace("FakePoet()", "FakePoet(fail_on='秋夜')")
+    program = _start(tmp_path, "-c", failing, HEALTH_PORT=str(port))
+    assert program.stdin is not None
+    assert program.stdout is not None
+    program.stdin.write("/poem theme:秋夜\n".encode())
+    program.stdin.flush()
+    while b"in my log as" not in program.stdout.readline():
+        pass
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
+        assert "yin_errors_total 1.0" in page.read().decode()
+    _, complained = program.communicate(b"/quit\n", timeout=30)
+    assert program.returncode == 0
+    assert complained.decode().count("Traceback") == 1
 
 
 def test_reader_that_goes_away_ends_it_quietly(tmp_path: Path) -> None:

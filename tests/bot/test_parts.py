@@ -14,7 +14,7 @@ from bot.card import HEIGHT, SYSTEM_FONTS, WIDTH, Cards, alt_text
 from bot.doctor import Finding, examine
 from bot.errors import BotError, NotNowError, StartError
 from bot.health import Health
-from bot.logs import set_up_logging
+from bot.logs import errors_counted, set_up_logging
 from bot.metrics import Metrics
 from bot.reading import RHYMES_SPELT, dictionary, pinyin_of, reading, words_of
 from bot.settings import Settings
@@ -309,6 +309,10 @@ async def test_health_is_served_on_localhost() -> None:
     metrics.votes.inc(3)
     metrics.count_queue(lambda: 7)
     metrics.show_version("v1")
+    with errors_counted(metrics.errors.inc):
+        logging.getLogger("anything").error("nobody expected that")
+        logging.getLogger("anything").warning("somebody did")
+    logging.getLogger("anything").error("not meant any more")
     async with Health(port, metrics, lambda: ready[0]), aiohttp.ClientSession() as session:
         async with session.get(f"http://127.0.0.1:{port}/healthz") as answer:
             assert answer.status == 200
@@ -322,7 +326,13 @@ async def test_health_is_served_on_localhost() -> None:
         with pytest.raises(NotNowError, match="HEALTH_PORT"):
             async with Health(port, metrics, lambda: True):
                 pass
-    for line in ("yin_votes_total 3.0", "yin_queue_length 7.0", 'yin_version_info{version="v1"} 1.0'):
+    for line in (
+        "yin_errors_total 1.0",
+        "yin_ready 1.0",
+        "yin_votes_total 3.0",
+        "yin_queue_length 7.0",
+        'yin_version_info{version="v1"} 1.0',
+    ):
         assert line in page
     for name in ("yin_event_loop_lag_seconds", "yin_acknowledge_seconds", "yin_compose_seconds", "yin_poems_total"):
         assert name in page
