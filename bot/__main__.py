@@ -200,6 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     75 is for what may mend itself: Discord that cannot be reached, a database or a port in use, a full disk.
     """
     typed = list(sys.argv[1:] if arguments is None else arguments)
+    settings = None
     try:
         asked = len(typed) == 2 and typed[0] in VERBS and is_id(typed[1])
         if typed not in ([], ["doctor"]) and not asked:
@@ -218,7 +219,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         allocator.give_memory_back()
         asyncio.run(_until_stopped(_serve(settings)))
     except (StartError, PoetgenError) as error:
-        print(error, file=sys.stderr)
+        if settings is not None and settings.log_format == "json" and not typed:
+            set_up_logging(settings)
+            _log.critical(error)
+        else:
+            print(error, file=sys.stderr)
         return error.exit_code if isinstance(error, StartError) else StartError.exit_code
     except BrokenPipeError:
         # Whoever read our output has gone, which is an end like any other; flushing at exit must not complain.

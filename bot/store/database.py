@@ -4,10 +4,11 @@ Knows no table.
 """
 
 import asyncio
+import os
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -79,6 +80,7 @@ class Database:
         try:
             if sqlite:
                 _make_folder_of(place)
+                _make_private(place)
                 await asyncio.to_thread(_probe, place)
                 claim = _claimed(place)
                 await asyncio.to_thread(_back_up_if_old, place)
@@ -194,6 +196,15 @@ def _make_folder_of(place: str) -> None:
         raise StartError(f"The folder of the database {place} cannot be made ({error.strerror}).") from None
 
 
+def _make_private(place: str) -> None:
+    """Make a file for its owner alone, for it holds people's ids; SQLite gives what lies beside it the same mode.
+
+    One that is there keeps its own, for somebody may have chosen it.
+    """
+    with suppress(OSError):  # also where it cannot be made: SQLite says so in its own words
+        os.close(os.open(place, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
 def _begin_by_ourselves(engine: AsyncEngine) -> None:
     """Take transactions out of sqlite3's hands, which begins them late and never IMMEDIATE."""
 
@@ -252,7 +263,9 @@ def _back_up_if_old(place: str) -> None:
         engine.dispose()
     if found is None or found == ScriptDirectory.from_config(config).get_current_head():
         return
-    with closing(sqlite3.connect(place)) as source, closing(sqlite3.connect(f"{place}.before-{found}.bak")) as copy:
+    backup = f"{place}.before-{found}.bak"
+    _make_private(backup)
+    with closing(sqlite3.connect(place)) as source, closing(sqlite3.connect(backup)) as copy:
         source.backup(copy)
 
 

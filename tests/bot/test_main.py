@@ -99,6 +99,13 @@ def test_what_may_mend_itself_has_an_exit_code_of_its_own(tmp_path: Path) -> Non
         assert "is in use by another program" in _refusal(tmp_path, code=75, DISCORD_TOKEN=TOKEN, DATABASE_URL=url)
 
 
+def test_json_log_holds_why_it_does_not_start(tmp_path: Path) -> None:
+    for token, said in (("", "There is no DISCORD_TOKEN"), (TOKEN, "DATABASE_URL names no database")):
+        line = json.loads(_refusal(tmp_path, LOG_FORMAT="json", DISCORD_TOKEN=token, DATABASE_URL="sqlite://"))
+        assert line["message"].startswith(said)
+        assert line["levelname"] == "CRITICAL"
+
+
 def _asked(tmp_path: Path, *words: str, **values: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "bot", *words],
