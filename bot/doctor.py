@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -23,8 +24,13 @@ from bot.words import WordList
 from poetgen.errors import PoetgenError
 from poetgen.registry import Registry
 
+if TYPE_CHECKING:
+    import discord
+
 _LEAST_FREE_BYTES = 500 * 2**20
 _SECONDS = 10.0
+_PAGE = 200  # servers that Discord lists at once
+_NAMED = 5  # servers that are named where something is missing
 # What the bot needs in a channel: view, send, embed links, attach files, history, add reactions.
 PERMISSIONS = 0x400 | 0x800 | 0x4000 | 0x8000 | 0x10000 | 0x40
 _LIMITED_OR_FULL = ((1 << 12 | 1 << 13, "presence"), (1 << 14 | 1 << 15, "members"), (1 << 18 | 1 << 19, "messages"))
@@ -71,6 +77,7 @@ async def _application(settings: Settings) -> list[Finding]:
         async with asyncio.timeout(_SECONDS):
             await client.login(settings.discord_token.get_secret_value())
             app = await client.application_info()
+            servers = await _servers(client)
     except discord.LoginFailure:
         return [Finding(False, "token", "Discord refuses it; copy it anew from the developer portal.")]
     except (TimeoutError, aiohttp.ClientError, OSError, discord.HTTPException) as error:
@@ -91,14 +98,47 @@ async def _application(settings: Settings) -> list[Finding]:
         Finding(True, "token", "Discord takes it."),
         Finding(True, "application", f"it is {app.name}; invite it by {invite}"),
         Finding(None if asked else True, "intents", intents),
-        _owner(settings),
+        _permissions(servers),
+        _owner(settings, servers),
     ]
 
 
-def _owner(settings: Settings) -> Finding:
-    if settings.owner_guild_id is None:
+async def _servers(client: "discord.Client") -> dict[int, tuple[str, int]]:
+    """The servers that the bot is in: name and what it may there, channels' own rules aside."""
+    found: dict[int, tuple[str, int]] = {}
+    while True:
+        # By the request itself, for discord.py leaves out what the bot may.
+        page: list[Any] = await client.http.get_guilds(_PAGE, after=max(found, default=None), with_counts=False)
+        for server in page:
+            found[int(server["id"])] = str(server["name"]), int(server.get("permissions", PERMISSIONS))
+        if len(page) < _PAGE:
+            return found
+
+
+def _permissions(servers: dict[int, tuple[str, int]]) -> Finding:
+    import discord
+
+    if not servers:
+        return Finding(None, "permissions", "I am in no server yet; invite me by the address above.")
+    missing = []
+    for name, allowed in servers.values():
+        lacks = discord.Permissions(PERMISSIONS & ~allowed)
+        if lacks and not discord.Permissions(allowed).administrator:
+            missing.append(f"{name} ({', '.join(permission for permission, lacking in lacks if lacking)})")
+    if not missing:
+        return Finding(True, "permissions", f"I have them in all {len(servers)} servers, channels' own rules aside.")
+    more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+    said = f"some are missing in {'; '.join(missing[:_NAMED])}{more}; invite me there again, or change my role."
+    return Finding(False, "permissions", said)
+
+
+def _owner(settings: Settings, servers: dict[int, tuple[str, int]]) -> Finding:
+    wanted = settings.owner_guild_id
+    if wanted is None:
         return Finding(None, "owner", "OWNER_GUILD_ID is not set, so there is no /owner; set it to your server's id.")
-    return Finding(True, "owner", f"/owner is in the server {settings.owner_guild_id}.")
+    if wanted not in servers:
+        return Finding(False, "owner", f"I am not in the server {wanted}; invite me there, or correct OWNER_GUILD_ID.")
+    return Finding(True, "owner", f"/owner is in the server {servers[wanted][0]}.")
 
 
 def _settings(_: Settings) -> Finding:
