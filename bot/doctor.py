@@ -144,9 +144,9 @@ def _owner(settings: Settings, servers: dict[int, tuple[str, int]]) -> Finding:
 def _settings(_: Settings) -> Finding:
     place = ENV_FILE.absolute()
     if not place.exists():
-        return Finding(None, "settings", f"there is no {place}, so they are the environment's and the usual ones.")
+        return Finding(None, "settings", f"there is no {place}, so they are the usual ones, or exported.")
     unknown = unknown_settings()
-    return Finding(not unknown, "settings", " ".join(unknown) or f"they are those of {place} and of the environment.")
+    return Finding(not unknown, "settings", " ".join(unknown) or f"they are those of {place}, or exported.")
 
 
 def _database(settings: Settings) -> Finding:
