@@ -1,7 +1,7 @@
 """`python -m bot`: reads the settings, builds what they ask for, runs it and closes it again.
 
 Knows no command; with a token it is Discord that sends them, without one the console. `python -m bot doctor` only
-looks whether all is there.
+looks whether all is there; its other verbs do for the operator what members and servers can ask for (`operator`).
 """
 
 import asyncio
@@ -19,18 +19,19 @@ from bot.card import Cards
 from bot.comparing import Comparing
 from bot.console import Console
 from bot.doctor import examine
-from bot.errors import StartError
+from bot.errors import NotNowError, StartError
 from bot.finetuning import FinetuneLimits, Finetuning
 from bot.health import Health
 from bot.inference import THREAD_NAME, Inference, load_poet
 from bot.lines import has_input, typed_lines
-from bot.logs import set_up_logging
+from bot.logs import errors_counted, set_up_logging
 from bot.metrics import Metrics
+from bot.operator import VERBS, is_id, oblige
 from bot.poems import Limits, Poems
 from bot.preferences import Preferences
 from bot.rating import Rating
 from bot.services import Services
-from bot.settings import Settings, child_variables, load_settings
+from bot.settings import Settings, child_variables, load_settings, unknown_settings
 from bot.store import Store
 from bot.voices import Voices
 from bot.words import WordList
@@ -43,7 +44,10 @@ _NO_DOOR = (
     "There is no DISCORD_TOKEN and nobody to type: put a token into .env, "
     "or start me in a terminal to try the commands there."
 )
-_USAGE = "I am started with nothing behind my name, or with `doctor`."
+_USAGE = (
+    "I am started with nothing behind my name, or with `doctor`, `forget USER_ID`, `export USER_ID` "
+    "or `erase-server SERVER_ID`."
+)
 _TRIM_SECONDS = 60.0
 _PRIVACY_FILE = Path(__file__).parents[1] / "PRIVACY.md"
 
@@ -117,13 +121,13 @@ async def _discord(settings: Settings, token: str, services: Services) -> None:
                 "Discord refuses the DISCORD_TOKEN; copy the token anew from the developer portal."
             ) from None
         except discord.PrivilegedIntentsRequired:
-            raise StartError("Discord refuses the intents, although none is privileged; try again later.") from None
+            raise NotNowError("Discord refuses the intents, although none is privileged; try again later.") from None
         except (aiohttp.ClientError, OSError, discord.DiscordServerError, AttributeError) as error:
             # discord.py 2.7.1 stumbles over a websocket that is not there yet when the first connection fails.
             if isinstance(error, AttributeError) and bot.ws is not None:
                 raise
             cause = error.__context__ if isinstance(error, AttributeError) else error
-            raise StartError(f"Discord cannot be reached ({cause}); see that this machine has a network.") from None
+            raise NotNowError(f"Discord cannot be reached ({cause}); see that this machine has a network.") from None
 
 
 async def _console(settings: Settings, services: Services) -> None:
@@ -146,10 +150,11 @@ async def _serve(settings: Settings) -> None:
     async with built(settings) as services:
         trimming = asyncio.create_task(_trim_now_and_then(), name="trim-memory")
         try:
-            if settings.discord_token is not None:
-                await _discord(settings, settings.discord_token.get_secret_value(), services)
-            else:
-                await _console(settings, services)
+            with errors_counted(services.metrics.errors.inc):
+                if settings.discord_token is not None:
+                    await _discord(settings, settings.discord_token.get_secret_value(), services)
+                else:
+                    await _console(settings, services)
         finally:
             trimming.cancel()
 
@@ -190,22 +195,36 @@ async def _doctor(settings: Settings) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0, 1 from a doctor who found something, or 2 after one sentence on standard error."""
+    """Returns the exit code: 0; 1 from a doctor who found something; after one sentence on standard error 2, or 75.
+
+    75 is for what may mend itself: Discord that cannot be reached, a database or a port in use, a full disk.
+    """
     typed = list(sys.argv[1:] if arguments is None else arguments)
+    settings = None
     try:
-        if typed not in ([], ["doctor"]):
+        asked = len(typed) == 2 and typed[0] in VERBS and is_id(typed[1])
+        if typed not in ([], ["doctor"]) and not asked:
             raise StartError(_USAGE)
         settings = load_settings()
+        if asked:
+            print(asyncio.run(oblige(settings, typed[0], int(typed[1]))))
+            return 0
         if typed:
             return asyncio.run(_doctor(settings))
         if settings.discord_token is None and not has_input(sys.stdin):
             raise StartError(_NO_DOOR)
         set_up_logging(settings)
+        for said in unknown_settings():
+            _log.warning(said)
         allocator.give_memory_back()
         asyncio.run(_until_stopped(_serve(settings)))
     except (StartError, PoetgenError) as error:
-        print(error, file=sys.stderr)
-        return 2
+        if settings is not None and settings.log_format == "json" and not typed:
+            set_up_logging(settings)
+            _log.critical(error)
+        else:
+            print(error, file=sys.stderr)
+        return error.exit_code if isinstance(error, StartError) else StartError.exit_code
     except BrokenPipeError:
         # Whoever read our output has gone, which is an end like any other; flushing at exit must not complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -22,6 +23,7 @@ from bot.translator import CatalogueTranslator
 
 _log = logging.getLogger(__name__)
 _COMMANDS_KEY = "commands_hash"
+_TELL_AGAIN_SECONDS = 3600.0  # two bots with one token would else tell Discord of their commands in turn without end
 _REPLY_SECONDS = 1.5  # how long a stopping bot waits for its last replies to be sent
 
 PressHandler = Callable[[discord.Interaction[Any], str], Awaitable[None]]
@@ -36,7 +38,9 @@ class PoetTree(app_commands.CommandTree["PoetBot"]):
         return True
 
     async def on_error(self, interaction: discord.Interaction[Any], error: app_commands.AppCommandError) -> None:
-        """Tell the person."""
+        """Tell the person; and Discord, if it knows other commands than ours."""
+        if isinstance(error, (app_commands.CommandNotFound, app_commands.CommandSignatureMismatch)):
+            self.client.tell_commands_again()
         await self.client.replies.fail(interaction, error)
 
     async def again(self, interaction: discord.Interaction[Any]) -> None:
@@ -70,6 +74,7 @@ class PoetBot(commands.Bot):
         self.services = services
         self.replies = Replies(self, services)
         self._connected = False
+        self._told_again = -_TELL_AGAIN_SECONDS
         self._press_handlers: dict[str, PressHandler] = {}
         self._background: set[asyncio.Task[None]] = set()
 
@@ -85,6 +90,11 @@ class PoetBot(commands.Bot):
     async def on_ready(self) -> None:
         """Say that we are here; Discord may say so many times."""
         _log.info("ready in %d servers", len(self.guilds))
+
+    async def on_guild_join(self, guild: discord.Guild) -> None:
+        """The owner's server takes the owner's commands only once the bot is in it."""
+        if guild.id == self.services.owner_guild_id:
+            await self._sync_scope(discord.Object(guild.id))
 
     async def on_connect(self) -> None:
         """A session has begun."""
@@ -160,14 +170,36 @@ class PoetBot(commands.Bot):
         """An event's handler failed: nobody waits for an answer, so the log is told."""
         _log.exception("the event %s was not handled", event_method)
 
-    async def _sync_if_changed(self) -> None:
+    def tell_commands_again(self) -> None:
+        """Discord sent a command that we do not have: another program told it last, before a restore or beside us."""
+        now = time.monotonic()
+        if now - self._told_again >= _TELL_AGAIN_SECONDS:
+            self._told_again = now
+            self.in_background(self._sync_if_changed(always=True), "commands")
+
+    async def _sync_if_changed(self, *, always: bool = False) -> None:
         scopes: list[discord.abc.Snowflake | None] = [None]
         if self.services.owner_guild_id is not None:
             scopes.append(discord.Object(self.services.owner_guild_id))
         for scope in scopes:
-            await self._sync_scope(scope)
+            await self._sync_scope(scope, always=always)
+        for key in await self.services.store.notes.keys(f"{_COMMANDS_KEY}:"):
+            guild_id = int(key.rpartition(":")[2])
+            if guild_id != self.services.owner_guild_id:
+                await self._clear_scope(discord.Object(guild_id), key)
 
-    async def _sync_scope(self, scope: discord.abc.Snowflake | None) -> None:
+    async def _clear_scope(self, scope: discord.abc.Snowflake, key: str) -> None:
+        """Take the owner's commands out of the server that was the owner's before."""
+        try:
+            await self.tree.sync(guild=scope)  # the tree has none for it
+        except (discord.Forbidden, discord.NotFound):
+            pass  # the bot is not there any more, and so neither are they
+        except discord.HTTPException as error:
+            _log.warning("the commands of server %d could not be taken away: %s", scope.id, error)
+            return
+        await self.services.store.notes.drop(key)
+
+    async def _sync_scope(self, scope: discord.abc.Snowflake | None, *, always: bool = False) -> None:
         translator = self.tree.translator
         assert translator is not None
         payloads = [
@@ -177,13 +209,14 @@ class PoetBot(commands.Bot):
         described = json.dumps([self.application_id, payloads], sort_keys=True, default=str)
         digest = hashlib.sha256(described.encode()).hexdigest()
         key = _COMMANDS_KEY if scope is None else f"{_COMMANDS_KEY}:{scope.id}"
-        if await self.services.store.notes.noted(key) == digest:
+        if not always and await self.services.store.notes.noted(key) == digest:
             return
         try:
             await self.tree.sync(guild=scope)
         except discord.HTTPException as error:
             # The commands of the last time still work; the next start tries again.
-            _log.warning("the commands could not be registered: %s", error)
+            where = "" if scope is None else f" of the owner's server {scope.id}"
+            _log.warning("the commands%s could not be registered: %s", where, error)
             return
         await self.services.store.notes.note(key, digest)
         _log.info("commands registered: %d", len(payloads))

@@ -121,6 +121,7 @@ class AdminCommands:
         finetuning, asker = self._services.finetuning, self._asker()
         match rest:
             case "start":
+                finetuning.refuse_here()
                 ratings = await finetuning.ratings(guild_id)
                 finetuning.refuse_too_few(ratings)
                 self._show(confirm_page(ratings, finetuning.limits, asker.language))

@@ -17,6 +17,7 @@ from bot.store.poems import FORGOTTEN, Setting, StoredPoem
 
 _log = logging.getLogger(__name__)
 _TICK_SECONDS = 20.0
+_LONGEST_WAIT = timedelta(hours=1)  # between two tries of a poem that could not be posted, or kept
 
 
 class CannotPostError(Exception):
@@ -79,6 +80,7 @@ class DailyPoems:
         self._poems = poems
         self._poster = poster
         self._now = now
+        self._failed: dict[Daily, tuple[datetime, timedelta]] = {}  # when last, and how long to wait from then
 
     async def run(self) -> None:
         """Look every few seconds until cancelled."""
@@ -95,18 +97,25 @@ class DailyPoems:
         """Post what is due and not yet posted."""
         for daily in await self._poems.store.dailies.all():
             zone = ZoneInfo(self._poems.store.servers.of(daily.guild_id).time_zone)
-            day, due = latest_due(daily.minute, zone, self._now())
+            now = self._now()
+            day, due = latest_due(daily.minute, zone, now)
             if due.timestamp() * 1000 < daily.since:
+                continue
+            failed, wait = self._failed.get(daily, (now, timedelta()))
+            if failed <= now < failed + wait:  # unless the clock was put back
                 continue
             try:
                 await self._post(daily, day)
+                self._failed.pop(daily, None)
             except ClosingError:
                 raise
             except CannotPostError:
                 _log.warning("the daily poem of server %d cannot be posted in its channel", daily.guild_id)
                 await self._poems.store.dailies.posted(daily.guild_id, day)
             except Exception:
-                # Another try comes in some seconds; the poem's number keeps it from being shown twice.
+                # The next try comes in some seconds, later ones ever more slowly, for a poem that cannot be kept is
+                # composed anew each time; the number of one that is kept stops it from being shown twice.
+                self._failed[daily] = now, min(max(2 * wait, timedelta(seconds=_TICK_SECONDS)), _LONGEST_WAIT)
                 _log.exception("the daily poem of server %d could not be posted", daily.guild_id)
 
     async def _post(self, daily: Daily, day: str) -> None:

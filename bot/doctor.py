@@ -7,23 +7,30 @@ import asyncio
 import os
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from bot.card import SYSTEM_FONTS, Cards
 from bot.errors import StartError
-from bot.settings import Settings
-from bot.store.database import trouble
+from bot.settings import ENV_FILE, Settings, unknown_settings
+from bot.store.database import engine_of, is_of_later_version, trouble
 from bot.words import WordList
 from poetgen.errors import PoetgenError
 from poetgen.registry import Registry
 
+if TYPE_CHECKING:
+    import discord
+
 _LEAST_FREE_BYTES = 500 * 2**20
 _SECONDS = 10.0
+_PAGE = 200  # servers that Discord lists at once
+_NAMED = 5  # servers that are named where something is missing
 # What the bot needs in a channel: view, send, embed links, attach files, history, add reactions.
 PERMISSIONS = 0x400 | 0x800 | 0x4000 | 0x8000 | 0x10000 | 0x40
 _LIMITED_OR_FULL = ((1 << 12 | 1 << 13, "presence"), (1 << 14 | 1 << 15, "members"), (1 << 18 | 1 << 19, "messages"))
@@ -50,7 +57,7 @@ class Finding:
 async def examine(settings: Settings) -> list[Finding]:
     """Look at everything; one finding each."""
     findings = [await _token(settings)] if settings.discord_token is None else await _application(settings)
-    looks: tuple[Callable[[Settings], Finding], ...] = (_database, _model, _fonts, _words, _disk)
+    looks: tuple[Callable[[Settings], Finding], ...] = (_settings, _database, _model, _voices, _fonts, _words, _disk)
     return findings + [await asyncio.to_thread(look, settings) for look in looks]
 
 
@@ -70,6 +77,7 @@ async def _application(settings: Settings) -> list[Finding]:
         async with asyncio.timeout(_SECONDS):
             await client.login(settings.discord_token.get_secret_value())
             app = await client.application_info()
+            servers = await _servers(client)
     except discord.LoginFailure:
         return [Finding(False, "token", "Discord refuses it; copy it anew from the developer portal.")]
     except (TimeoutError, aiohttp.ClientError, OSError, discord.HTTPException) as error:
@@ -90,42 +98,83 @@ async def _application(settings: Settings) -> list[Finding]:
         Finding(True, "token", "Discord takes it."),
         Finding(True, "application", f"it is {app.name}; invite it by {invite}"),
         Finding(None if asked else True, "intents", intents),
-        _owner(settings),
+        _permissions(servers),
+        _owner(settings, servers),
     ]
 
 
-def _owner(settings: Settings) -> Finding:
-    if settings.owner_guild_id is None:
+async def _servers(client: "discord.Client") -> dict[int, tuple[str, int]]:
+    """The servers that the bot is in: name and what it may there, channels' own rules aside."""
+    found: dict[int, tuple[str, int]] = {}
+    while True:
+        # By the request itself, for discord.py leaves out what the bot may.
+        page: list[Any] = await client.http.get_guilds(_PAGE, after=max(found, default=None), with_counts=False)
+        for server in page:
+            found[int(server["id"])] = str(server["name"]), int(server.get("permissions", PERMISSIONS))
+        if len(page) < _PAGE:
+            return found
+
+
+def _permissions(servers: dict[int, tuple[str, int]]) -> Finding:
+    import discord
+
+    if not servers:
+        return Finding(None, "permissions", "I am in no server yet; invite me by the address above.")
+    missing = []
+    for name, allowed in servers.values():
+        lacks = discord.Permissions(PERMISSIONS & ~allowed)
+        if lacks and not discord.Permissions(allowed).administrator:
+            missing.append(f"{name} ({', '.join(permission for permission, lacking in lacks if lacking)})")
+    if not missing:
+        return Finding(True, "permissions", f"I have them in all {len(servers)} servers, channels' own rules aside.")
+    more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+    said = f"some are missing in {'; '.join(missing[:_NAMED])}{more}; invite me there again, or change my role."
+    return Finding(False, "permissions", said)
+
+
+def _owner(settings: Settings, servers: dict[int, tuple[str, int]]) -> Finding:
+    wanted = settings.owner_guild_id
+    if wanted is None:
         return Finding(None, "owner", "OWNER_GUILD_ID is not set, so there is no /owner; set it to your server's id.")
-    return Finding(True, "owner", f"/owner is in the server {settings.owner_guild_id}.")
+    if wanted not in servers:
+        return Finding(False, "owner", f"I am not in the server {wanted}; invite me there, or correct OWNER_GUILD_ID.")
+    return Finding(True, "owner", f"/owner is in the server {servers[wanted][0]}.")
+
+
+def _settings(_: Settings) -> Finding:
+    place = ENV_FILE.absolute()
+    if not place.exists():
+        return Finding(None, "settings", f"there is no {place}, so they are the usual ones, or exported.")
+    unknown = unknown_settings()
+    return Finding(not unknown, "settings", " ".join(unknown) or f"they are those of {place}, or exported.")
 
 
 def _database(settings: Settings) -> Finding:
     try:
-        parsed = sa.make_url(settings.database_url)
-    except sa.exc.ArgumentError:
-        parsed = None
-    if parsed is None or parsed.get_backend_name() != "sqlite" or not parsed.database:
-        return Finding(
-            False, "database", "DATABASE_URL names none that I can use; it looks like sqlite+aiosqlite:///data/yin.db."
-        )
-    path = Path(parsed.database)
-    folder = path.parent
+        path = Path(engine_of(settings.database_url)[1]).absolute()
+    except StartError as error:
+        return Finding(False, "database", str(error))
+    nearest = _unwritable(path.parent)
     if not path.exists():
-        nearest = next((parent for parent in (folder, *folder.parents) if parent.exists()), folder)
-        if os.access(nearest, os.W_OK):
+        if nearest is None:
             return Finding(True, "database", f"{path} will be made at the first start.")
         return Finding(False, "database", f"{path} cannot be made; see that {nearest} may be written.")
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=1)) as connection:
             (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             (poems,) = connection.execute("SELECT count(*) FROM poems").fetchone()
+            (revision,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     except sqlite3.Error as error:
         return Finding(False, "database", f"{path} {trouble(error)}.")
     if verdict != "ok":
         return Finding(False, "database", f"{path} is damaged; move it away or restore a copy.")
+    if is_of_later_version(revision):
+        said = f"{path} was written by a later version of this program; update the program."
+        return Finding(False, "database", said)
     if not os.access(path, os.W_OK):
         return Finding(False, "database", f"{path} may not be written; change its permissions.")
+    if nearest is not None:
+        return Finding(False, "database", f"{nearest} may not be written; change its permissions.")
     return Finding(True, "database", f"{path} is whole and holds {poems} poems.")
 
 
@@ -136,6 +185,29 @@ def _model(settings: Settings) -> Finding:
     except PoetgenError as error:
         return Finding(False, "model", str(error))
     return Finding(True, "model", f"version {version.name} is in use, of {len(registry.names())}.")
+
+
+def _voices(settings: Settings) -> Finding:
+    home = Registry(settings.poetgen_home).home.absolute()
+    nearest = _unwritable(home / "versions")
+    if nearest is not None:
+        said = f"none can be kept in {home}; set POETGEN_HOME to a folder that may be written ({nearest} may not)."
+        return Finding(False, "voices", said)
+    return Finding(True, "voices", f"they are kept in {home}.")
+
+
+def _unwritable(folder: Path) -> Path | None:
+    """The folder that may not be written: it, or the nearest one that is there; None if it may.
+
+    It is tried with a file that has no name, for whether root may write is not to be seen in permissions.
+    """
+    # os.path says no where Path would raise: in a folder that may not be looked into.
+    nearest = next(parent for parent in (folder, *folder.parents) if os.path.exists(parent))
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            return None
+    except OSError:
+        return nearest
 
 
 def _fonts(settings: Settings) -> Finding:

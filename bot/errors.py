@@ -5,7 +5,8 @@ Knows no Discord, no database and no model.
 BotError              what was asked cannot be done; shown in the reader's language
 ├── BusyError         too many poems are waiting
 └── ClosingError      the bot is stopping
-StartError            the program cannot start: one sentence, exit code 2
+StartError            the program cannot start until somebody mends it: one sentence, exit code 2
+└── NotNowError       the program cannot start now, but may later: one sentence, exit code 75
 """
 
 import logging
@@ -52,6 +53,14 @@ class ClosingError(BotError):
 
 class StartError(Exception):
     """The program cannot start; the message is one sentence that says what to do."""
+
+    exit_code = 2
+
+
+class NotNowError(StartError):
+    """The program cannot start now, but what is in its way may go by itself: whoever starts it may try again."""
+
+    exit_code = 75  # EX_TEMPFAIL in sysexits.h
 
 
 @dataclass(frozen=True, slots=True)

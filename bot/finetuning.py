@@ -17,11 +17,12 @@ from bot.errors import BotError
 from bot.ratings import Ratings, ratings_of
 from bot.store import Store
 from bot.store.jobs import Job, JobState
-from bot.training import Outcome, Progress, TrainingProcess
+from bot.training import Outcome, Progress, TrainingProcess, free_mb
 from bot.voices import Voices, voice_of
 
 _log = logging.getLogger(__name__)
 _FOLD_KEY = "fold_key"
+_LEAST_FREE_MB = 800  # one takes under 600, and the rest of the machine goes on
 _CLOSE_SECONDS = 7.0  # more than a process needs to be ended
 _VERDICTS: Mapping[str, JobState] = {
     "promoted": "promoted", "refused": "rejected", "failed": "failed", "cancelled": "cancelled"
@@ -30,14 +31,14 @@ _VERDICTS: Mapping[str, JobState] = {
 
 @dataclass(frozen=True, slots=True)
 class FinetuneLimits:
-    """What a fine-tune needs and may take."""
+    """What a fine-tune needs and may take; without minutes there is none."""
 
     minutes: int = 5
     min_poems: int = 15
     min_voters: int = 3
     min_votes: int = 30
     silence_seconds: float = 180.0
-    memory_mb: int = 2048
+    memory_mb: int = 1200
 
 
 class Watcher(Protocol):
@@ -87,10 +88,17 @@ class Finetuning:
 
     async def start(self) -> None:
         """Mark the jobs that an earlier run of the bot left running, and go on with the queue."""
+        missing = await self._voices.missing((await self._store.jobs.fitted()).values())
+        if missing:
+            # Silently those servers would hear the shared version: the database was moved or restored without them.
+            said = "the last versions of %d voices are missing (%s ...): restore POETGEN_HOME"
+            _log.warning(said, len(missing), missing[0])
         for job in await self._store.jobs.unfinished():
             if job.state != "queued":
                 await self._store.jobs.move(job.id, "failed", outcome={"reasons": ["orphaned"]})
                 await self._tell(job.id, Outcome("failed", reasons=("orphaned",)))
+            elif not self.limits.minutes:
+                await self.cancel(job.guild_id)
         self._started = True
         self._go_on()
 
@@ -110,6 +118,18 @@ class Finetuning:
         poems, cast = await self._store.votes.for_training(guild_id, shared=guild_id is None)
         key = await self._store.notes.secret(_FOLD_KEY)
         return await asyncio.to_thread(ratings_of, poems, cast, key, console=guild_id == CONSOLE)
+
+    def refuse_here(self) -> None:
+        """Refuse what this machine cannot do now.
+
+        Raises:
+            BotError: Fine-tunes are switched off, or there is too little memory for one.
+        """
+        if not self.limits.minutes:
+            raise BotError("finetune_off")
+        free = free_mb()
+        if self._running is None and free is not None and free < _LEAST_FREE_MB:
+            raise BotError("finetune_no_memory", free=free, needed=_LEAST_FREE_MB)
 
     def refuse_too_few(self, ratings: Ratings) -> None:
         """Refuse to learn from too little.
@@ -133,8 +153,9 @@ class Finetuning:
         """Queue a fine-tune of a voice; returns the job and how many are before it.
 
         Raises:
-            BotError: There is too little to learn from, or this voice has one already.
+            BotError: There is too little to learn from or no room here, or this voice has one already.
         """
+        self.refuse_here()
         ratings = await self.ratings(guild_id)
         self.refuse_too_few(ratings)
         job = await self._store.jobs.add(

@@ -10,7 +10,7 @@ from typing import Self
 
 from aiohttp import web
 
-from bot.errors import StartError
+from bot.errors import NotNowError
 from bot.metrics import Metrics
 
 _HOST = "127.0.0.1"
@@ -30,6 +30,7 @@ class Health:
         self._port = port
         self._metrics = metrics
         self._ready = ready
+        metrics.ask_readiness(ready)
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> Self:
@@ -43,7 +44,7 @@ class Health:
             await web.TCPSite(runner, _HOST, self._port).start()
         except OSError as error:
             await runner.cleanup()
-            raise StartError(f"HEALTH_PORT {self._port} cannot be listened on ({error.strerror}).") from None
+            raise NotNowError(f"HEALTH_PORT {self._port} cannot be listened on ({error.strerror}).") from None
         self._lag = asyncio.create_task(self._metrics.watch_the_loop(), name="loop-lag")
         return self
 

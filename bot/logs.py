@@ -1,10 +1,12 @@
 """How the log is written: as text for a terminal or as JSON, and never with the token or an interaction's in it.
 
-Knows no handler but standard error. At INFO nothing names a person.
+Knows no handler but standard error, and one that counts. At INFO nothing names a person.
 """
 
 import logging
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from pythonjsonlogger.json import JsonFormatter
 
@@ -27,6 +29,28 @@ class _Redacted(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line = _INTERACTION.sub(r"\1[token]", self._inner.format(record))
         return line.replace(self._token, "[token]") if self._token else line
+
+
+class _Counter(logging.Handler):
+    """Counts what is logged at ERROR, whoever logs it."""
+
+    def __init__(self, count: Callable[[], None]) -> None:
+        super().__init__(logging.ERROR)
+        self._count = count
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._count()
+
+
+@contextmanager
+def errors_counted(count: Callable[[], None]) -> Iterator[None]:
+    """Call `count` for each error that is logged meanwhile."""
+    counter = _Counter(count)
+    logging.getLogger().addHandler(counter)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(counter)
 
 
 def set_up_logging(settings: Settings) -> None:

@@ -19,7 +19,7 @@ class Metrics:
         registry = self._registry = CollectorRegistry()
         self.poems = Counter("yin_poems", "Poems that were asked for", registry=registry)
         self.votes = Counter("yin_votes", "Votes that were cast", registry=registry)
-        self.errors = Counter("yin_errors", "Errors that nobody expected", registry=registry)
+        self.errors = Counter("yin_errors", "What was logged as an error", registry=registry)
         self.acknowledged = Histogram(
             "yin_acknowledge_seconds", "From an interaction's arrival to its acknowledgement",
             buckets=(0.01, 0.03, 0.1, 0.3, 1, 2, 3), registry=registry,
@@ -32,11 +32,16 @@ class Metrics:
             buckets=(0.001, 0.01, 0.05, 0.1, 0.2, 0.5, 1), registry=registry,
         )  # fmt: skip
         self.queue = Gauge("yin_queue_length", "Requests that wait", registry=registry)
+        self.ready = Gauge("yin_ready", "1 while commands are answered", registry=registry)
         self.version = Gauge("yin_version_info", "The shared version in use", ["version"], registry=registry)
 
     def count_queue(self, length: Callable[[], int]) -> None:
         """Ask for the queue's length whenever it is shown."""
         self.queue.set_function(length)
+
+    def ask_readiness(self, ready: Callable[[], bool]) -> None:
+        """Ask whether commands are answered whenever it is shown."""
+        self.ready.set_function(lambda: float(ready()))
 
     def show_version(self, version: str) -> None:
         """The version in use, as a label."""

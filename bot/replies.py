@@ -194,10 +194,8 @@ class Replies:
             told = explain(cause, language)
             # What a poet refuses may hold what the person typed; our own texts hold marks of channels and times.
             content, view = escaped(told.text) if isinstance(cause, PoetgenError) else told.text, None
-            if told.error_id is not None:
-                self._services.metrics.errors.inc()
-                if await self._keep(interaction, told.error_id):
-                    view = row([Press("retry", told.error_id, text("button.retry", language))])
+            if told.error_id is not None and await self._keep(interaction, told.error_id):
+                view = row([Press("retry", told.error_id, text("button.retry", language))])
         try:
             await self.answer(interaction, content, view=view)
         except discord.HTTPException as failure:

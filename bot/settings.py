@@ -3,17 +3,20 @@
 Knows nothing of what the settings are for; model and training have theirs elsewhere.
 """
 
+import difflib
 import os
 import re
 from pathlib import Path
 from typing import Literal
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bot.errors import StartError
 from poetgen.poem import Script
 
+ENV_FILE = Path(".env")
 # Three parts in URL-safe base64. How long each is has changed over the years, so only the whole is measured.
 _TOKEN = re.compile(r"(?=.{50,}\Z)[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 
@@ -41,10 +44,10 @@ class Settings(BaseSettings):
     word_list: Path | None = Field(None, description="More words that nothing may spell.")
     card_font: Path | None = Field(None, description="The font of cards, before the system's.")
     health_port: int | None = Field(None, ge=1, le=65535, description="Where health and metrics are served.")
-    privacy_url: str | None = Field(None, pattern=r"https://\S+", description="Where PRIVACY.md can be read.")
-    finetune_minutes: int = Field(5, ge=1, le=600, description="How long a fine-tune may learn.")
+    privacy_url: str | None = Field(None, pattern=r"^https://\S+$", description="Where PRIVACY.md can be read.")
+    finetune_minutes: int = Field(5, ge=0, le=600, description="How long a fine-tune may learn; 0 for none.")
     finetune_silence_minutes: float = Field(3, gt=0, le=60, description="When a silent fine-tune is stopped.")
-    finetune_memory_mb: int = Field(2048, ge=256, description="When a fine-tune that grows is stopped.")
+    finetune_memory_mb: int = Field(1200, ge=700, description="When a fine-tune that grows is stopped.")
     finetune_min_votes: int = Field(30, ge=1, description="The votes that a fine-tune needs.")
     finetune_min_poems: int = Field(15, ge=15, description="The poems that a fine-tune needs; it learns from no fewer.")
     finetune_min_voters: int = Field(3, ge=1, description="The voters that a fine-tune needs.")
@@ -58,6 +61,17 @@ class Settings(BaseSettings):
             )
         return token
 
+    @field_validator("poetgen_home", "word_list", "card_font")
+    @classmethod
+    def _at_home(cls, path: Path | None) -> Path | None:
+        return None if path is None else Path(_expanded(str(path)))
+
+    @field_validator("database_url")
+    @classmethod
+    def _url_at_home(cls, url: str) -> str:
+        scheme, slashes, path = url.partition(":///")
+        return scheme + slashes + _expanded(path)
+
     @field_validator("log_format", mode="before")
     @classmethod
     def _in_small(cls, form: object) -> object:
@@ -69,7 +83,15 @@ class Settings(BaseSettings):
         return level.upper() if isinstance(level, str) else level
 
 
-def load_settings(env_file: Path | None = Path(".env")) -> Settings:
+def _expanded(path: str) -> str:
+    """With ~ replaced by the home folder; no shell has read `.env`."""
+    try:
+        return str(Path(path).expanduser()) if path.startswith("~") else path
+    except RuntimeError:
+        raise ValueError("is not a path, for there is no such home folder; write it out") from None
+
+
+def load_settings(env_file: Path | None = ENV_FILE) -> Settings:
     """The settings of this deployment: the environment, else `env_file`, else the defaults.
 
     Raises:
@@ -85,6 +107,17 @@ def load_settings(env_file: Path | None = Path(".env")) -> Settings:
         raise StartError(f"{key}{separator}{reason}.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise StartError(f"{env_file} cannot be read ({type(error).__name__}).") from None
+
+
+def unknown_settings(env_file: Path = ENV_FILE) -> list[str]:
+    """A sentence for each line of `env_file` that is no setting; the value is not repeated, for it may be secret."""
+    names = [field.upper() for field in Settings.model_fields]
+    said = []
+    for key in dotenv_values(env_file, encoding="utf-8"):
+        if key.upper() not in names:
+            near = difflib.get_close_matches(key.upper(), names, 1)
+            said.append(f"{key} in {env_file} is no setting{f'; is it {near[0]}?' if near else '.'}")
+    return said
 
 
 def child_variables(settings: Settings) -> dict[str, str]:

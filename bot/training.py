@@ -18,6 +18,7 @@ _log = logging.getLogger(__name__)
 _GRACE_SECONDS = 5.0  # from SIGTERM to SIGKILL
 _LONGEST_LINE = 2**20
 _MEMORY_SECONDS = 0.5  # how often its memory is looked at
+_FIRST_TO_GO = 500  # of 1000: when memory runs out the kernel ends the child, and not the bot
 _MAX_PLOT_BYTES = 8 * 2**20
 # A child that fails says why in English, for it knows no other language. What an admin can meet is known by a piece of
 # the sentence, and told by the catalogue's text ("reason."); the sentence itself, which may name paths, is logged.
@@ -108,6 +109,7 @@ class TrainingProcess:
         except OSError as error:
             _log.error("the fine-tune cannot be started: %s", error)
             return Outcome("failed", reasons=("start",))
+        _let_go_first(process.pid)
         complaints = asyncio.create_task(self._last_complaint(process), name="finetune-stderr")
         watch = asyncio.create_task(self._watch_memory(process.pid), name="finetune-memory")
         try:
@@ -183,6 +185,15 @@ class TrainingProcess:
         return lines[-1] if lines else ""
 
 
+def free_mb() -> int | None:
+    """Memory and swap that nobody uses; None where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return sum(int(line.split()[1]) for line in lines if line.startswith(("MemAvailable:", "SwapFree:"))) // 1024
+    except (OSError, ValueError, IndexError):
+        return None
+
+
 def _resident_mb(pid: int) -> int | None:
     """Resident memory; None where the system does not say, or the process has ended."""
     try:
@@ -190,6 +201,11 @@ def _resident_mb(pid: int) -> int | None:
         return pages * os.sysconf("SC_PAGE_SIZE") // 2**20
     except (OSError, ValueError, IndexError):
         return None
+
+
+def _let_go_first(pid: int) -> None:
+    with suppress(OSError):  # it has ended, or this is no Linux
+        Path(f"/proc/{pid}/oom_score_adj").write_text(str(_FIRST_TO_GO), encoding="ascii")
 
 
 def _progress(said: Mapping[str, Any]) -> Progress:

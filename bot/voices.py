@@ -4,7 +4,7 @@ Knows no model: the registry is files. Its calls read a few small files and so r
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from bot.errors import BotError
@@ -80,6 +80,11 @@ class Voices:
         voice = voice_of(guild_id)
         assert voice is not None
         await asyncio.to_thread(self._registry.erase, voice)
+
+    async def missing(self, names: Iterable[str]) -> list[str]:
+        """Those of these versions that are not there."""
+        known = await asyncio.to_thread(self._registry.names)
+        return [name for name in names if name not in known]
 
     async def show(self, name: str) -> Version:
         """What is known of a version."""

@@ -93,6 +93,7 @@ class FinetuneCog(commands.GroupCog, name="finetune", description=text("command.
 
     async def ask(self, interaction: discord.Interaction[Any], asker: Asker, voice: int | None) -> None:
         """Say what a voice (None: the shared one) would learn from, and ask to confirm."""
+        self._finetuning.refuse_here()
         await self._bot.replies.think(interaction, ephemeral=True)
         ratings = await self._finetuning.ratings(voice)
         self._finetuning.refuse_too_few(ratings)

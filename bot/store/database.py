@@ -4,10 +4,11 @@ Knows no table.
 """
 
 import asyncio
+import os
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -21,7 +22,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from bot.errors import StartError
+from bot.errors import NotNowError, StartError
 
 _T = TypeVar("_T")
 _BEGIN = "begin"  # the execution option that says how a transaction begins
@@ -37,6 +38,7 @@ _TROUBLES = (
     ("disk is full", "cannot grow, for the disk is full"),
     ("locate revision", "was written by a later version of this program; update the program"),
 )
+_MAY_MEND = ("locked", "disk is full")  # by themselves, or by what somebody does elsewhere
 _MIGRATIONS = Path(__file__).parents[1] / "migrations"
 
 
@@ -77,6 +79,8 @@ class Database:
         claim = None
         try:
             if sqlite:
+                _make_folder_of(place)
+                _make_private(place)
                 await asyncio.to_thread(_probe, place)
                 claim = _claimed(place)
                 await asyncio.to_thread(_back_up_if_old, place)
@@ -88,7 +92,7 @@ class Database:
             if claim is not None:
                 claim.close()
             if isinstance(error, (SQLAlchemyError, sqlite3.Error, CommandError)):
-                raise StartError(f"The database {place} {trouble(error)}.") from None
+                raise _refusal(place, error) from None
             raise
         return database
 
@@ -158,11 +162,16 @@ def trouble(error: BaseException) -> str:
     return next((told for sign, told in _TROUBLES if sign in said.lower()), f"cannot be used ({said})")
 
 
+def _refusal(place: str, error: BaseException) -> StartError:
+    kind = NotNowError if any(sign in str(error).lower() for sign in _MAY_MEND) else StartError
+    return kind(f"The database {place} {trouble(error)}.")
+
+
 def engine_of(url: str) -> tuple[AsyncEngine, str]:
     """An engine, and the database's name as a message may show it (a URL can hold a password).
 
     Raises:
-        StartError: The URL names no database that can be used, or its folder cannot be made.
+        StartError: The URL names no database that can be used.
     """
     try:
         parsed = sa.make_url(url)
@@ -177,11 +186,23 @@ def engine_of(url: str) -> tuple[AsyncEngine, str]:
     place = str(parsed.database)
     if parsed.get_backend_name() == "sqlite":
         _begin_by_ourselves(engine)
-        try:
-            Path(place).parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StartError(f"The folder of the database {place} cannot be made ({error.strerror}).") from None
     return engine, place
+
+
+def _make_folder_of(place: str) -> None:
+    try:
+        Path(place).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartError(f"The folder of the database {place} cannot be made ({error.strerror}).") from None
+
+
+def _make_private(place: str) -> None:
+    """Make a file for its owner alone, for it holds people's ids; SQLite gives what lies beside it the same mode.
+
+    One that is there keeps its own, for somebody may have chosen it.
+    """
+    with suppress(OSError):  # also where it cannot be made: SQLite says so in its own words
+        os.close(os.open(place, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _begin_by_ourselves(engine: AsyncEngine) -> None:
@@ -227,7 +248,7 @@ def _claimed(place: str) -> sqlite3.Connection:
         claim.execute("BEGIN EXCLUSIVE")
     except sqlite3.OperationalError:
         claim.close()
-        raise StartError(f"Another instance of me is running on the database {place}; stop that one first.") from None
+        raise NotNowError(f"Another instance of me is running on the database {place}; stop that one first.") from None
     return claim
 
 
@@ -242,8 +263,18 @@ def _back_up_if_old(place: str) -> None:
         engine.dispose()
     if found is None or found == ScriptDirectory.from_config(config).get_current_head():
         return
-    with closing(sqlite3.connect(place)) as source, closing(sqlite3.connect(f"{place}.before-{found}.bak")) as copy:
+    backup = f"{place}.before-{found}.bak"
+    _make_private(backup)
+    with closing(sqlite3.connect(place)) as source, closing(sqlite3.connect(backup)) as copy:
         source.backup(copy)
+
+
+def is_of_later_version(revision: str) -> bool:
+    """Whether a database's revision is none that this program knows."""
+    try:
+        return ScriptDirectory.from_config(_config()).get_revision(revision) is None
+    except CommandError:
+        return True
 
 
 def _config() -> Config:

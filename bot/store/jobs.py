@@ -126,6 +126,13 @@ class Jobs:
         """What is queued or runs, the oldest first."""
         return await self._jobs(sa.select(jobs).where(jobs.c.state.in_(UNFINISHED)).order_by(jobs.c.id))
 
+    async def fitted(self) -> dict[int | None, str]:
+        """The version that was fitted last to each voice that has one."""
+        query = sa.select(jobs.c.guild_id, jobs.c.version).where(
+            jobs.c.state == "promoted", jobs.c.version.is_not(None)
+        )
+        return {row.guild_id: str(row.version) for row in await self._database.all(query.order_by(jobs.c.id))}
+
     async def history(self, guild_id: int | None, limit: int) -> list[Job]:
         """A voice's jobs, the latest first."""
         return await self._jobs(

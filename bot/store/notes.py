@@ -37,6 +37,15 @@ class Notes:
             sa.delete(meta).where(meta.c.key == key), sa.insert(meta).values(key=key, value=value)
         )
 
+    async def keys(self, start: str) -> list[str]:
+        """The keys that begin so and under which something is noted."""
+        query = sa.select(meta.c.key).where(meta.c.key.startswith(start, autoescape=True)).order_by(meta.c.key)
+        return [str(row.key) for row in await self._database.all(query)]
+
+    async def drop(self, key: str) -> None:
+        """Forget what was noted under a key."""
+        await self._database.execute(sa.delete(meta).where(meta.c.key == key))
+
     async def secret(self, key: str) -> bytes:
         """A random key of 32 bytes, made when it is first asked for."""
         if key not in self._secrets:

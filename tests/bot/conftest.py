@@ -207,6 +207,12 @@ def small_ids(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.store.database.least_id", lambda: 1)
 
 
+@pytest.fixture(autouse=True)
+def enough_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else runs on the machine, there is room for a fine-tune."""
+    monkeypatch.setattr("bot.finetuning.free_mb", lambda: 4096)
+
+
 @pytest.fixture
 def poet() -> FakePoet:
     return FakePoet()

@@ -73,6 +73,7 @@ class Discord:
         self.failures: list[tuple[str, int, dict[str, Any]]] = []
         self.hanging: list[tuple[str, float]] = []  # part of a path, and how many seconds its answer takes
         self.resetting: list[str] = []  # parts of paths whose connection is cut instead of an answer
+        self.guilds: list[dict[str, Any]] = []  # that it lists, by their ids
         self.heartbeat_ms = 30_000
         self.acknowledging = True  # of heartbeats
         self.identified = self.resumed = 0
@@ -107,6 +108,9 @@ class Discord:
             return _json(self.message(body or {}))
         if parts[0] == "channels" and parts[2:3] == ["messages"] and len(parts) == 4 and request.method == "GET":
             return _json(self.message({}) | {"id": parts[3]})
+        if request.path == "/users/@me/guilds":
+            after = int(request.query.get("after", 0))
+            return _json([guild for guild in self.guilds if int(guild["id"]) > after][: int(request.query["limit"])])
         answers: dict[str, Any] = {
             "/users/@me": USER,
             "/oauth2/applications/@me": {

@@ -154,8 +154,27 @@ async def test_written_poem_is_kept_when_posting_fails_and_posted_at_the_next_tr
     channel.failures = [OSError("down"), OSError("down")]
     for _ in range(4):
         await daily.post_due()
+        clock.now += timedelta(minutes=1)
     assert channel.messages == [1]
     assert len(poet.batches) == 1
+
+
+async def test_poem_that_cannot_be_kept_is_composed_ever_more_seldom(
+    daily: DailyPoems, channel: Channel, clock: Clock, poet: FakePoet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: object) -> None:
+        raise OSError("database or disk is full")
+
+    clock.now = _utc("2026-11-24T08:00")
+    with monkeypatch.context() as patched:
+        patched.setattr(daily._poems.store.poems, "add", full)
+        for _ in range(3 * 60 * 6):  # ticks in six hours
+            await daily.post_due()
+            clock.now += timedelta(seconds=20)
+    assert 5 < len(poet.batches) < 20
+    clock.now += timedelta(hours=1)
+    await daily.post_due()
+    assert channel.messages == [1]
 
 
 async def test_given_up_for_the_day_where_it_never_can(

@@ -403,6 +403,27 @@ async def test_old_buttons_and_reactions_work_after_a_restart(
     assert _sync_count(simcord_env) == registered, "commands are registered only when they changed"
 
 
+async def test_owners_commands_come_with_the_invitation_and_go_with_the_setting(
+    simcord_env: simcord.Env, services: Services, caplog: pytest.LogCaptureFixture, rows: Rows
+) -> None:
+    def told() -> list[Any]:
+        sent = [request for request in simcord_env.http_requests if request.path.endswith("/guilds/4242/commands")]
+        return [[command["name"] for command in request.json or []] for request in sent]
+
+    simcord_env.inject_error("PUT", "/applications/*/guilds/4242/commands", status=403, code=50001)
+    bot = PoetBot(replace(services, owner_guild_id=4242))
+    await simcord_env.restart_bot(bot)
+    assert "the commands of the owner's server 4242 could not be registered" in caplog.text
+    await bot.on_guild_join(SimpleNamespace(id=4243))  # type: ignore[arg-type]
+    assert told() == [["owner"]]
+    await bot.on_guild_join(SimpleNamespace(id=4242))  # type: ignore[arg-type]
+    assert told() == [["owner"]] * 2
+    assert rows("SELECT count(*) FROM meta WHERE key = 'commands_hash:4242'") == [(1,)]
+    await simcord_env.restart_bot(PoetBot(replace(services, owner_guild_id=None)))
+    assert told()[2:] == [[]]
+    assert rows("SELECT count(*) FROM meta WHERE key = 'commands_hash:4242'") == [(0,)]
+
+
 async def test_reactions_while_away_are_counted_at_the_start(
     simcord_env: simcord.Env, place: Place, services: Services, inference: Inference, registry: FakeRegistry,
     trainer: Trainer, rows: Rows,

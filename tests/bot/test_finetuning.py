@@ -20,7 +20,7 @@ from bot.ratings import Ratings
 from bot.services import Services
 from bot.store.jobs import Job
 from bot.store.poems import Setting
-from bot.training import _SENTENCES, Outcome, Progress, TrainingProcess
+from bot.training import _SENTENCES, Outcome, Progress, TrainingProcess, free_mb
 from poetgen.poem import PoemRequest
 from tests.bot.conftest import FakePoet, FakeRegistry, Rows, Trainer, until
 
@@ -183,6 +183,21 @@ async def test_silent_one_is_stopped() -> None:
     outcome = await process.run()
     assert outcome == Outcome("failed", reasons=("silent",))
     assert time.monotonic() - started < 5
+
+
+@pytest.mark.skipif(not Path("/proc/self/oom_score_adj").exists(), reason="this kernel cannot be told")
+async def test_kernel_ends_it_before_the_bot_when_memory_runs_out(
+    services: Services, watched: Watched, trainer: Trainer
+) -> None:
+    trainer.write(
+        "score = pathlib.Path('/proc/self/oom_score_adj')\n"
+        "while int(score.read_text()) < 500: time.sleep(0.01)\n"
+        "said(version=None, verdict='refused', reasons=[])"
+    )
+    await services.finetuning.start()
+    await services.finetuning.begin(ADMIN, 5)
+    job, _ = await _ended(watched)
+    assert job.state == "rejected"
 
 
 _STUBBORN = """
@@ -377,6 +392,48 @@ async def test_too_little_to_learn_from_is_said_with_numbers(services: Services,
     with pytest.raises(BotError) as refused:
         await finetuning.begin(ADMIN, 5)
     assert "0 of 15 poems, 0 of 3 voters, 0 of 30 votes" in str(refused.value)
+
+
+async def test_voices_that_were_left_behind_are_warned_of_at_the_start(
+    services: Services, watched: Watched, registry: FakeRegistry, trainer: Trainer, caplog: pytest.LogCaptureFixture
+) -> None:
+    trainer.write("said(version='new-1', verdict='promoted', reasons=[])")
+    registry.add("new-1", "server-5")
+    await services.finetuning.start()
+    await services.finetuning.begin(ADMIN, 5)
+    await _ended(watched)
+    await services.finetuning.start()
+    assert "missing" not in caplog.text
+    registry.erase("server-5")
+    await services.finetuning.start()
+    assert "the last versions of 1 voices are missing (new-1" in caplog.text
+
+
+async def test_switched_off_it_is_refused_and_what_waits_does_not_run(
+    services: Services, watched: Watched, rows: Rows
+) -> None:
+    await services.finetuning.begin(ADMIN, 5)
+    services.finetuning.limits = FinetuneLimits(0, 1, 1, 1, 10.0)
+    await services.finetuning.start()
+    with pytest.raises(BotError, match="switched off"):
+        await services.finetuning.begin(ADMIN, 5)
+    assert rows("SELECT state FROM jobs") == [("cancelled",)]
+
+
+async def test_refused_while_there_is_too_little_memory(
+    services: Services, watched: Watched, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.finetuning.free_mb", lambda: 799)
+    with pytest.raises(BotError, match="799 of 800 MB"):
+        await services.finetuning.begin(ADMIN, 5)
+    assert rows("SELECT * FROM jobs") == []
+    monkeypatch.setattr("bot.finetuning.free_mb", lambda: None)
+    await services.finetuning.begin(ADMIN, 5)
+
+
+@pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="this system does not say")
+def test_free_memory_is_read() -> None:
+    assert (free_mb() or 0) > 0
 
 
 async def test_who_is_forgotten_while_it_waits_is_not_learned_from(

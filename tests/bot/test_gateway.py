@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from bot.doctor import PERMISSIONS, Finding, examine
+from bot.settings import Settings
 from tests.bot.conftest import Rows
 from tests.bot.discord_server import TOKEN, USER, Discord, discord_server, option, ready, start, stopped
 
@@ -26,7 +28,7 @@ async def test_unreachable_discord_one_sentence(server: Discord, tmp_path: Path,
     address = server.address if missing == "the gateway" else "http://127.0.0.1:1"
     program = await start(tmp_path, address, "ws://127.0.0.1:1", level="WARNING")
     _, said = await asyncio.wait_for(program.communicate(), 30)
-    assert program.returncode == 2
+    assert program.returncode == 75, "a network comes back, so a service is started again"
     *logged, sentence = said.decode().splitlines()
     assert sentence.startswith("Discord cannot be reached")
     assert logged == [] or missing == "the gateway", "only discord.py itself logs more"
@@ -73,6 +75,45 @@ async def test_other_locales_and_user_installs(server: Discord, tmp_path: Path) 
         assert [len(row["components"]) for row in poem["components"]][-1] == 2, "no member there, so votes by buttons"
     logged = await stopped(program)
     assert str(user) not in logged, "no user ids at INFO"
+
+
+async def test_commands_of_another_program_are_replaced_once_they_are_used(server: Discord, tmp_path: Path) -> None:
+    program = await ready(server, tmp_path)
+    told = ("PUT", f"/applications/{USER['id']}/commands")
+    assert server.requests.count(told) == 1
+    for user_id in (1, 2):  # what a newer program had told Discord of, before an older one was put back
+        answer = await server.answer(await server.command("sonnet", user_id=user_id))
+        assert "That command has changed" in answer["content"]
+    async with asyncio.timeout(5):
+        while server.requests.count(told) < 2:  # noqa: ASYNC110 (until it is)
+            await asyncio.sleep(0.02)
+    await server.answer(await server.command("help", user_id=3))
+    await stopped(program)
+    assert server.requests.count(told) == 2, "not with each use"
+
+
+async def test_doctor_asks_discord_where_the_bot_is_and_what_it_may(
+    server: Discord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("discord.http.Route.BASE", server.address)
+    every = str(PERMISSIONS)
+    settings = Settings(_env_file=None, discord_token=TOKEN, database_url=f"sqlite+aiosqlite:///{tmp_path}/yin.db")
+
+    async def found(**values: object) -> dict[str, Finding]:
+        return {finding.what: finding for finding in await examine(settings.model_copy(update=values))}
+
+    assert (await found())["permissions"].well is None, "it is in no server yet"
+    server.guilds = [{"id": str(number), "name": f"s{number}", "permissions": every} for number in range(1, 251)]
+    looks = await found(owner_guild_id=250)
+    assert looks["permissions"].line() == "ok   permissions: I have them in all 250 servers, channels' own rules aside."
+    assert looks["owner"].line() == "ok   owner: /owner is in the server s250."
+    server.guilds[2]["permissions"] = "8"  # an administrator may everything
+    server.guilds[3]["permissions"] = str(PERMISSIONS - 0x40)
+    looks = await found(owner_guild_id=251)
+    assert looks["permissions"].well is False
+    assert "missing in s4 (add_reactions);" in looks["permissions"].said
+    assert looks["owner"].well is False
+    assert "not in the server 251" in looks["owner"].said
 
 
 async def test_rate_limit_and_server_error_are_waited_out(server: Discord, tmp_path: Path) -> None:

@@ -1,16 +1,22 @@
 """`python -m bot` as a person starts it: which door opens, and how it ends."""
 
+import json
 import logging
 import os
 import signal
+import socket
+import sqlite3
 import subprocess
 import sys
 import time
+import urllib.request
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 import poetgen
+from bot.__main__ import main
 from bot.logs import set_up_logging
 from bot.settings import Settings
 from tests.bot.conftest import Rows
@@ -45,7 +51,7 @@ def _start(tmp_path: Path, *command: str, **values: str) -> subprocess.Popen[byt
     )
 
 
-def _refusal(tmp_path: Path, stdin: int | None = subprocess.DEVNULL, **values: str) -> str:
+def _refusal(tmp_path: Path, stdin: int | None = subprocess.DEVNULL, code: int = 2, **values: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "bot"],
         cwd=tmp_path,
@@ -55,7 +61,7 @@ def _refusal(tmp_path: Path, stdin: int | None = subprocess.DEVNULL, **values: s
         text=True,
         timeout=30,
     )
-    assert done.returncode == 2
+    assert done.returncode == code
     assert done.stdout == ""
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     return done.stderr
@@ -83,6 +89,83 @@ def test_unusable_database_one_sentence(tmp_path: Path) -> None:
     assert "cannot be opened" in _refusal(tmp_path, DISCORD_TOKEN=TOKEN, DATABASE_URL=f"sqlite+aiosqlite:///{tmp_path}")
 
 
+def test_what_may_mend_itself_has_an_exit_code_of_its_own(tmp_path: Path) -> None:
+    database = tmp_path / "yin.db"
+    url = f"sqlite+aiosqlite:///{database}"
+    with closing(sqlite3.connect(f"{database}.lock", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert "Another instance of me is running" in _refusal(tmp_path, code=75, DISCORD_TOKEN=TOKEN, DATABASE_URL=url)
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert "is in use by another program" in _refusal(tmp_path, code=75, DISCORD_TOKEN=TOKEN, DATABASE_URL=url)
+
+
+def test_json_log_holds_why_it_does_not_start(tmp_path: Path) -> None:
+    for token, said in (("", "There is no DISCORD_TOKEN"), (TOKEN, "DATABASE_URL names no database")):
+        line = json.loads(_refusal(tmp_path, LOG_FORMAT="json", DISCORD_TOKEN=token, DATABASE_URL="sqlite://"))
+        assert line["message"].startswith(said)
+        assert line["levelname"] == "CRITICAL"
+
+
+def _asked(tmp_path: Path, *words: str, **values: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bot", *words],
+        cwd=tmp_path,
+        env=_environment(**values),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+
+def test_operator_fulfils_what_somebody_cannot_ask_the_bot_for(tmp_path: Path) -> None:
+    home, rows = tmp_path / "home", Rows(tmp_path / "data" / "yin.db")
+    typed = "/poem form:qijue theme:秋夜\n/rate up\n"
+    program = _start(tmp_path, "-c", _WITH_FAKE_POET)
+    _, complained = program.communicate(typed.encode(), timeout=30)
+    assert program.returncode == 0, complained.decode()
+    rows.run("UPDATE poems SET requester_id = 77, guild_id = 55")
+    rows.run("UPDATE votes SET voter_id = 77")
+    (home / "voices" / "server-55").mkdir(parents=True)
+
+    told = _asked(tmp_path, "export", "77")
+    assert told.returncode == 0, told.stderr
+    found = json.loads(told.stdout)
+    assert [row["theme"] for row in found["poems"]] == ["秋夜"]
+    assert [row["value"] for row in found["votes"]] == [1]
+
+    told = _asked(tmp_path, "forget", "77")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "poems 1, votes 1" in told.stdout
+    assert rows("SELECT requester_id, theme FROM poems") == [(-1, "")]
+    assert rows("SELECT * FROM votes") == []
+
+    told = _asked(tmp_path, "erase-server", "55", POETGEN_HOME=str(home))
+    assert (told.returncode, told.stderr) == (0, "")
+    assert rows("SELECT * FROM poems") == []
+    assert not (home / "voices" / "server-55").exists()
+
+
+def test_operator_is_told_in_one_sentence_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["forget"], ["forget", "alice"], ["forget", "1", "2"], ["export", "9" * 30], ["erase", "1"]):
+        assert main(words) == 2
+        assert capsys.readouterr().err.startswith("I am started with")
+    told = _asked(tmp_path, "forget", "77")
+    assert told.returncode == 2
+    assert "There is no database at" in told.stderr
+    assert list(tmp_path.iterdir()) == [], "none is made"
+    with (
+        closing(sqlite3.connect(tmp_path / "yin.db")),
+        closing(sqlite3.connect(tmp_path / "yin.db.lock", isolation_level=None)) as running,
+    ):
+        (tmp_path / "yin.db").touch()
+        running.execute("BEGIN EXCLUSIVE")
+        told = _asked(tmp_path, "forget", "77", DATABASE_URL=f"sqlite+aiosqlite:///{tmp_path}/yin.db")
+    assert told.returncode == 75
+    assert "stop that one first" in told.stderr
+
+
 def test_missing_poet_one_sentence(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
@@ -100,6 +183,14 @@ def test_piped_commands_are_answered_and_kept(tmp_path: Path) -> None:
     rows = Rows(tmp_path / "data" / "yin.db")
     assert rows("SELECT theme FROM poems") == [("秋夜",)]
     assert rows("SELECT voter_id, value FROM votes") == [(0, 1)]
+
+
+def test_what_is_no_setting_is_warned_of(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("TORCH_THREAD=1\n", encoding="utf-8")
+    program = _start(tmp_path, "-c", _WITH_FAKE_POET)
+    _, complained = program.communicate(b"/quit\n", timeout=30)
+    assert program.returncode == 0
+    assert "TORCH_THREAD in .env is no setting; is it TORCH_THREADS?" in complained.decode()
 
 
 def test_bytes_that_are_no_text_are_answered(tmp_path: Path) -> None:
@@ -127,6 +218,24 @@ def test_signal_ends_it_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     assert complained == b""
     assert time.monotonic() - started < 5
     assert not (tmp_path / "data" / "yin.db-wal").exists(), "the database was closed"
+
+
+def test_errors_are_counted_wherever_they_are_logged(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    failing = _WITH_FAKE_POET.replace("FakePoet()", "FakePoet(fail_on='秋夜')")
+    program = _start(tmp_path, "-c", failing, HEALTH_PORT=str(port))
+    assert program.stdin is not None
+    assert program.stdout is not None
+    program.stdin.write("/poem theme:秋夜\n".encode())
+    program.stdin.flush()
+    while b"in my log as" not in program.stdout.readline():
+        pass
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
+        assert "yin_errors_total 1.0" in page.read().decode()
+    _, complained = program.communicate(b"/quit\n", timeout=30)
+    assert program.returncode == 0
+    assert complained.decode().count("Traceback") == 1
 
 
 def test_reader_that_goes_away_ends_it_quietly(tmp_path: Path) -> None:

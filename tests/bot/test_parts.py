@@ -11,13 +11,14 @@ import pytest
 from PIL import Image
 
 from bot.card import HEIGHT, SYSTEM_FONTS, WIDTH, Cards, alt_text
-from bot.doctor import examine
-from bot.errors import BotError, StartError
+from bot.doctor import Finding, examine
+from bot.errors import BotError, NotNowError, StartError
 from bot.health import Health
-from bot.logs import set_up_logging
+from bot.logs import errors_counted, set_up_logging
 from bot.metrics import Metrics
 from bot.reading import RHYMES_SPELT, dictionary, fitted, pinyin_of, reading, words_of
 from bot.settings import Settings
+from bot.store import Store
 from bot.themes import meant, nearest, own_themes, suggestions, themes
 from bot.words import WordList
 from poetgen import prosody
@@ -26,7 +27,7 @@ from poetgen.poem import FORMS, MAX_THEME_LENGTH, Poem
 from poetgen.record import load_phonology
 from poetgen.registry import RELEASE
 from poetgen.script import is_hanzi, to_traditional
-from tests.bot.conftest import LINES
+from tests.bot.conftest import LINES, Rows
 
 POEM = Poem(LINES, FORMS["qijue"], "暮江吟")
 TOKEN = "MTIzNDU2Nzg5MDEyMzQ1Njc4.GabcDE.abcdefghijklmnopqrstuvwxyz0123456789AB"
@@ -294,24 +295,54 @@ def test_alt_text_holds_the_poem() -> None:
 
 
 async def test_doctor_says_what_to_do_in_one_line_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     database = tmp_path / "yin.db"
-    settings = Settings(_env_file=None, database_url=f"sqlite+aiosqlite:///{database}", poetgen_home=tmp_path / "home")
+    settings = Settings(_env_file=None, database_url="sqlite+aiosqlite:///yin.db", poetgen_home=tmp_path / "home")
     found = {finding.what: finding for finding in await examine(settings)}
-    assert set(found) == {"token", "database", "model", "fonts", "words", "disk"}
+    assert set(found) == {"token", "settings", "database", "model", "voices", "fonts", "words", "disk"}
     assert found["token"].well is None
-    assert "will be made" in found["database"].said
+    assert str(tmp_path / ".env") in found["settings"].said
+    assert f"{database} will be made" in found["database"].said, "absolute, for it depends on where it is started"
     assert found["model"].well
     assert all("\n" not in finding.line() for finding in found.values())
     assert not database.exists(), "it only looks"
 
+    (tmp_path / ".env").write_text("TORCH_THREAD=1\n", encoding="utf-8")
     database.write_text("no database " * 100)
     monkeypatch.setattr("bot.card.SYSTEM_FONTS", ())
     monkeypatch.setattr("bot.doctor.Cards", lambda path: Cards(path, ()))
     bad = settings.model_copy(update={"card_font": tmp_path / "x.ttf", "word_list": tmp_path / "y"})
     found = {finding.what: finding for finding in await examine(bad)}
-    assert [name for name, finding in found.items() if finding.well is False] == ["database", "fonts", "words"]
+    assert [name for name, finding in found.items() if finding.well is False] == [
+        "settings",
+        "database",
+        "fonts",
+        "words",
+    ]
+    assert found["settings"].said == "TORCH_THREAD in .env is no setting; is it TORCH_THREADS?"
     assert "is not a SQLite database" in found["database"].said
     assert all(package in found["fonts"].said for package, _ in SYSTEM_FONTS)
+
+
+async def test_doctor_finds_what_the_bot_would_stumble_over(store: Store, url: str, rows: Rows, tmp_path: Path) -> None:
+    await store.close()
+
+    async def found(**values: object) -> dict[str, Finding]:
+        settings = Settings(_env_file=None, database_url=url, poetgen_home=tmp_path).model_copy(update=values)
+        return {finding.what: finding for finding in await examine(settings)}
+
+    assert (await found())["database"].well
+    for other in (f"sqlite:///{tmp_path}/yin.db", "sqlite+aiosqlite://", "postgresql://host/yin"):
+        assert "DATABASE_URL names no" in (await found(database_url=other))["database"].said
+    (tmp_path / "file").touch()
+    for home in (tmp_path / "file", Path("/proc/nope")):
+        voices = (await found(poetgen_home=home))["voices"]
+        assert voices.well is False
+        assert str(home) in voices.said
+    rows.run("UPDATE alembic_version SET version_num = '9999'")
+    later = (await found())["database"]
+    assert later.well is False
+    assert "by a later version" in later.said
 
 
 async def test_health_is_served_on_localhost() -> None:
@@ -323,6 +354,10 @@ async def test_health_is_served_on_localhost() -> None:
     metrics.votes.inc(3)
     metrics.count_queue(lambda: 7)
     metrics.show_version("v1")
+    with errors_counted(metrics.errors.inc):
+        logging.getLogger("anything").error("nobody expected that")
+        logging.getLogger("anything").warning("somebody did")
+    logging.getLogger("anything").error("not meant any more")
     async with Health(port, metrics, lambda: ready[0]), aiohttp.ClientSession() as session:
         async with session.get(f"http://127.0.0.1:{port}/healthz") as answer:
             assert answer.status == 200
@@ -333,10 +368,16 @@ async def test_health_is_served_on_localhost() -> None:
             assert answer.status == 200
         async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:
             page = await answer.text()
-        with pytest.raises(StartError, match="HEALTH_PORT"):
+        with pytest.raises(NotNowError, match="HEALTH_PORT"):
             async with Health(port, metrics, lambda: True):
                 pass
-    for line in ("yin_votes_total 3.0", "yin_queue_length 7.0", 'yin_version_info{version="v1"} 1.0'):
+    for line in (
+        "yin_errors_total 1.0",
+        "yin_ready 1.0",
+        "yin_votes_total 3.0",
+        "yin_queue_length 7.0",
+        'yin_version_info{version="v1"} 1.0',
+    ):
         assert line in page
     for name in ("yin_event_loop_lag_seconds", "yin_acknowledge_seconds", "yin_compose_seconds", "yin_poems_total"):
         assert name in page

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.errors import StartError
-from bot.settings import Settings, child_variables, load_settings
+from bot.settings import Settings, child_variables, load_settings, unknown_settings
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "MTIzNDU2Nzg5MDEyMzQ1Njc4.GabcDE.abcdefghijklmnopqrstuvwxyz0123456789AB"
@@ -71,6 +71,10 @@ def test_placeholder_is_no_token_and_is_not_repeated(tmp_path: Path, token: str)
         ("HEALTH_PORT=70000", "HEALTH_PORT"),
         ("DAILY_QUOTA=0", "DAILY_QUOTA"),
         ("PRIVACY_URL=ftp://x", "PRIVACY_URL"),
+        ("PRIVACY_URL=see https://x", "PRIVACY_URL"),
+        ("PRIVACY_URL='https://x y'", "PRIVACY_URL"),
+        ("CARD_FONT=~nobody-has-this-name/x.ttf", "CARD_FONT"),
+        ("FINETUNE_MEMORY_MB=256", "FINETUNE_MEMORY_MB"),
     ],
 )
 def test_impossible_value_is_named_in_one_sentence(tmp_path: Path, line: str, key: str) -> None:
@@ -79,6 +83,24 @@ def test_impossible_value_is_named_in_one_sentence(tmp_path: Path, line: str, ke
     message = str(refused.value)
     assert message.startswith(key)
     assert "\n" not in message
+
+
+def test_what_is_no_setting_is_named_without_its_value(tmp_path: Path) -> None:
+    env = _env(tmp_path, f"TORCH_THREAD=1\nqueue_size=5\nDISCORD_TOKN={TOKEN}\nPAPER=1\n")
+    said = unknown_settings(env)
+    assert [sentence.split()[0] for sentence in said] == ["TORCH_THREAD", "DISCORD_TOKN", "PAPER"]
+    assert said[0].endswith("is no setting; is it TORCH_THREADS?")
+    assert TOKEN not in " ".join(said)
+    assert unknown_settings(tmp_path / "none") == []
+
+
+def test_paths_may_begin_at_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/yin")
+    lines = ("POETGEN_HOME=~/voices", "WORD_LIST=~/w", "CARD_FONT=~/f", "DATABASE_URL=sqlite+aiosqlite:///~/yin.db")
+    settings = load_settings(_env(tmp_path, "\n".join(lines)))
+    home = Path("/home/yin")
+    assert (settings.poetgen_home, settings.word_list, settings.card_font) == (home / "voices", home / "w", home / "f")
+    assert settings.database_url == "sqlite+aiosqlite:////home/yin/yin.db"
 
 
 def test_token_is_not_shown_by_its_settings(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The store on real SQLite files: migrations, votes, quotas, transactions, and files it cannot use."""
 
 import asyncio
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -268,6 +269,26 @@ async def test_url_that_names_no_database(url: str) -> None:
     message = await _refusal(url)
     assert message.startswith("DATABASE_URL")
     assert "secret" not in message
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are of POSIX")
+async def test_database_and_its_copies_are_the_owners_alone(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        first = tmp_path / "first" / "first.db"
+        _first_version(first)
+        for path in (first, tmp_path / "new" / "new.db"):
+            async with await Store.open(f"sqlite+aiosqlite:///{path}") as store:
+                await store.notes.note("a", "b")
+                modes = _modes(tmp_path)
+    finally:
+        os.umask(before)
+    assert {modes[name] for name in ("new.db", "new.db-wal", "first.db.before-0001.bak")} == {0o600}
+    assert modes["first.db"] == 0o644, "as it was"
+
+
+def _modes(folder: Path) -> dict[str, int]:
+    return {file.name: file.stat().st_mode & 0o777 for file in folder.rglob("*.db*")}
 
 
 async def test_second_instance_says_so_and_stops(store: Store, url: str) -> None:

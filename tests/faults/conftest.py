@@ -5,6 +5,7 @@ import simcord
 
 from tests.bot.conftest import (  # noqa: F401
     database,
+    enough_memory,
     inference,
     poems,
     poet,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import simcord
 
-from bot.errors import StartError
+from bot.errors import NotNowError, StartError
 from bot.store import Store
 from bot.store import database as database_module
 from bot.store.database import trouble
@@ -58,7 +58,7 @@ async def test_full_disk_while_migrating(database: Path, url: str, rows: Rows, m
     full = (*database_module._PRAGMAS, f"max_page_count={_pages(database)}")
     with monkeypatch.context() as patched:
         patched.setattr(database_module, "_PRAGMAS", full)
-        with pytest.raises(StartError, match="cannot grow, for the disk is full"):
+        with pytest.raises(NotNowError, match="cannot grow, for the disk is full"):
             await Store.open(url)
     assert rows("SELECT * FROM votes ORDER BY poem_id, voter_id") == before
     assert rows("SELECT version_num FROM alembic_version") == [("0001",)]
