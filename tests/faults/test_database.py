@@ -29,7 +29,6 @@ def _pages(database: Path) -> int:
         return int(connection.execute("PRAGMA page_count").fetchone()[0])
 
 
-@pytest.mark.simcord(settle_timeout=30)  # SQLite waits, and forty commands on a busy machine take their time
 async def test_full_disk_while_a_poem_is_stored(
     simcord_env: simcord.Env, place: Place, store: Store, database: Path, rows: Rows
 ) -> None:
