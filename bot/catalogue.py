@@ -58,10 +58,5 @@ def refusal(error: PoetgenError, language: str) -> str:
     texts, values = catalogue(language), dict(error.values)
     if "form" in values:
         values["form"] = texts.get(f"form.{values['form']}", values["form"])
-    near = values.get("near")
-    if isinstance(near, list):
-        return text("theme.near", language, word=values["word"], names=", ".join(near))
-    if "latin" in values:
-        return text("theme.sentence" if values["is_sentence"] else "theme.unknown", language, theme=values["latin"])
     shown = texts.get(f"request.{error.code}", REQUEST_TEXTS[error.code]).format(**values)
     return show(shown, "simplified") if language == "zh-CN" else shown

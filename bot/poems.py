@@ -172,13 +172,14 @@ class Poems:
         return not self.words.found_in_lines(composition.poem.lines, self.store.servers.of(guild_id).words)
 
     def checked(self, request: PoemRequest, script: Script = "simplified") -> PoemRequest:
-        """A request as the poet will write it; if its theme is refused, with the known names that are nearest.
+        """A request as the poet will write it.
 
         A rhyme may be pinyin; rhyme groups to choose from are told in a script, and with their pinyin.
 
         Raises:
             RequestError: It cannot be written.
-            BotError: The pinyin may be several rhyme groups.
+            BotError: The pinyin may be several rhyme groups, or the theme is in no language that the poet knows; then
+                the known names that are nearest are told.
         """
         spelt = [group for group in rhymes_spelt(request.rhyme) if group in self.inference.poet.rhymes]
         if len(spelt) > 1:
@@ -194,13 +195,13 @@ class Poems:
                 raise
             word, near = nearest(request.theme)
             if near:
-                raise RequestError(error.code, **error.values, word=word, near=near) from None
+                raise BotError("theme_near", word=word, names=", ".join(near)) from None
             if not _LATIN.search(request.theme):
                 raise
             # To who writes English, neither a count of characters nor which of them are not Chinese says anything.
-            theme = shortened(request.theme, _MAX_THEME_TOLD)
-            is_sentence = len(request.theme.split()) > _MAX_WORDS
-            raise RequestError(error.code, **error.values, latin=theme, is_sentence=is_sentence) from None
+            if len(request.theme.split()) > _MAX_WORDS:
+                raise BotError("theme_sentence") from None
+            raise BotError("theme_unknown", theme=shortened(request.theme, _MAX_THEME_TOLD)) from None
 
     def knows_theme(self, typed: str) -> bool:
         """Whether a theme, as it is typed, is one that the poet can write on."""

@@ -12,7 +12,7 @@ import bot
 from bot.catalogue import COMMAND_LANGUAGES, DEFAULT_LANGUAGE, LANGUAGES, catalogue, language_of, refusal, text
 from bot.client import PoetBot
 from bot.cogs import add_all
-from bot.errors import BusyError, explain
+from bot.errors import BotError, BusyError, explain
 from bot.translator import CatalogueTranslator, dotted
 from poetgen.errors import REQUEST_TEXTS, RequestError
 from poetgen.poem import FORMS
@@ -154,8 +154,8 @@ def test_forms_are_called_by_name(language: str) -> None:
      ("zh-TW", "「mooon」是否指 moon, noon？")],
 )  # fmt: skip
 def test_nearest_themes_stand_instead_of_what_is_refused(language: str, said: str) -> None:
-    error = RequestError("unknown_theme", chars="m o n", word="mooon", near=["moon", "noon"])
-    assert refusal(error, language) == said
+    error = BotError("theme_near", word="mooon", names="moon, noon")
+    assert explain(error, language).text == said
 
 
 @pytest.mark.parametrize("code", REQUEST_TEXTS)
