@@ -4,7 +4,8 @@ Knows no Discord, no database and no model.
 
 BotError              what was asked cannot be done; shown in the reader's language
 ├── BusyError         too many poems are waiting
-└── ClosingError      the bot is stopping
+├── ClosingError      the bot is stopping
+└── MistypedError     what was typed is not known; the text repeats it
 StartError            the program cannot start until somebody mends it: one sentence, exit code 2
 └── NotNowError       the program cannot start now, but may later: one sentence, exit code 75
 """
@@ -49,6 +50,10 @@ class ClosingError(BotError):
 
     def __init__(self) -> None:
         super().__init__("closing")
+
+
+class MistypedError(BotError):
+    """What was typed is not known; the text repeats it, so whoever shows it must escape markup in it."""
 
 
 class StartError(Exception):

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from bot.asker import CONSOLE, Asker
-from bot.errors import BotError, ClosingError
+from bot.errors import BotError, ClosingError, MistypedError
 from bot.inference import Inference
 from bot.metrics import Metrics
 from bot.reading import rhyme_label, rhymes_spelt
@@ -178,13 +178,14 @@ class Poems:
 
         Raises:
             RequestError: It cannot be written.
-            BotError: The pinyin may be several rhyme groups, or the theme is in no language that the poet knows; then
-                the known names that are nearest are told.
+            MistypedError: The pinyin may be several rhyme groups, or the theme is no known name; then those that are
+                nearest are told.
+            BotError: The theme is a sentence.
         """
         spelt = [group for group in rhymes_spelt(request.rhyme) if group in self.inference.poet.rhymes]
         if len(spelt) > 1:
             groups = ", ".join(rhyme_label(group, script) for group in spelt)
-            raise BotError("rhyme_which", typed=request.rhyme, groups=groups)
+            raise MistypedError("rhyme_which", typed=request.rhyme, groups=groups)
         try:
             return self.inference.poet.check(replace(request, rhyme=spelt[0]) if spelt else request)
         except RequestError as error:
@@ -195,13 +196,13 @@ class Poems:
                 raise
             word, near = nearest(request.theme)
             if near:
-                raise BotError("theme_near", word=word, names=", ".join(near)) from None
+                raise MistypedError("theme_near", word=word, names=", ".join(near)) from None
             if not _LATIN.search(request.theme):
                 raise
             # To who writes English, neither a count of characters nor which of them are not Chinese says anything.
             if len(request.theme.split()) > _MAX_WORDS:
                 raise BotError("theme_sentence") from None
-            raise BotError("theme_unknown", theme=shortened(request.theme, _MAX_THEME_TOLD)) from None
+            raise MistypedError("theme_unknown", theme=shortened(request.theme, _MAX_THEME_TOLD)) from None
 
     def knows_theme(self, typed: str) -> bool:
         """Whether a theme, as it is typed, is one that the poet can write on."""

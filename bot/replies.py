@@ -18,7 +18,7 @@ from discord.ext import commands
 from bot.asker import Asker
 from bot.buttons import BUTTON_ID, PRIVATE_ACTS, Press, row
 from bot.catalogue import language_of, text
-from bot.errors import explain
+from bot.errors import MistypedError, explain
 from bot.pages import MAX_PAGE
 from bot.services import Services
 from bot.typed import escaped, shortened
@@ -192,8 +192,9 @@ class Replies:
             content, view = text("error.command_changed", language), None
         else:
             told = explain(cause, language)
-            # What a poet refuses may hold what the person typed; our own texts hold marks of channels and times.
-            content, view = escaped(told.text) if isinstance(cause, PoetgenError) else told.text, None
+            # These may hold what the person typed; our other texts hold marks of channels and times.
+            repeats_typed = isinstance(cause, (PoetgenError, MistypedError))
+            content, view = escaped(told.text) if repeats_typed else told.text, None
             if told.error_id is not None and await self._keep(interaction, told.error_id):
                 view = row([Press("retry", told.error_id, text("button.retry", language))])
         try:
