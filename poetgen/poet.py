@@ -3,8 +3,8 @@
 Knows no users, no Discord and no training. A request becomes N drafts, each drawn from a seed of its own; all drafts
 of all requests are written together, the better ones going on after each line, and of what a request has in the end the
 best is chosen: by how well readers are expected to think of it, how near to the theme and how rare its characters are,
-how real the discriminator holds it, and how little of it the poet wrote lately. The seed shown is the chosen one's:
-given as `seed`, it is drawn alone, and what the poet remembers changes nothing.
+how real the discriminator holds it, and how little of it the poet wrote lately, or oftener than people do. The seed
+shown is the chosen one's: given as `seed`, it is drawn alone, and what the poet remembers changes nothing.
 """
 
 import math
@@ -51,9 +51,11 @@ REQUESTS_TOGETHER = MAX_ROWS // DEFAULT_CANDIDATES  # that fill a batch; each kn
 _SHARING = 4
 _CHANCE = random.SystemRandom()
 # In the choice among candidates: what a unit of the discriminator's logit counts for, and of what of it is a voice's
-# taste; a nat of a character's lift; its cosine with the theme; and what a pair of characters takes from a line for
-# having come once lately, over the cube root of the poem's length (found: forms are then equally various).
-_LOGIT_WEIGHT, _TASTE_WEIGHT, _LIFT_WEIGHT, _THEME_WEIGHT, _STALENESS_WEIGHT = 0.05, 0.8, 0.3, 2.0, 4.7
+# taste; a nat of a character's lift; and its cosine with the theme.
+_LOGIT_WEIGHT, _TASTE_WEIGHT, _LIFT_WEIGHT, _THEME_WEIGHT = 0.05, 0.8, 0.3, 2.0
+# What a pair of characters takes from a line for having come once lately, over the cube root of the poem's length
+# (found: forms are then equally various), and a character for each nat that it came too often.
+_STALENESS_WEIGHT, _EXCESS_WEIGHT = 4.3, 0.5
 _COPYING = 1e3  # more than any line is worth
 
 
@@ -79,7 +81,7 @@ class Poet:
         self.model = model
         self._constraints = constraints_of(model)
         self._drafter = drafter_of(model, self._constraints)
-        self._memory = Memory()
+        self._memory = Memory(_shares_of(model))
 
     @classmethod
     def load(
@@ -219,7 +221,8 @@ class Poet:
     def _cost(self, form: Form, line: Sequence[int]) -> float:
         """What a line takes from the worth of its poem, for having been written by people, or lately by the poet."""
         copied = self.model.classics.hold(self.model.vocabulary.decode(line))
-        return _COPYING * copied + _STALENESS_WEIGHT / math.cbrt(form.num_chars) * self._memory.staleness(line)
+        staleness = _STALENESS_WEIGHT / math.cbrt(form.num_chars) * self._memory.staleness(line)
+        return _COPYING * copied + staleness + _EXCESS_WEIGHT * self._memory.excess(line)
 
     def _others(self, request: PoemRequest, variations: list[_Written]) -> list[_Written]:
         """Those that are not, word for word, the poem they vary; all, if none is another."""
@@ -375,6 +378,14 @@ def constraints_of(model: Model) -> Constraints:
         lift=model.lift,
         lifts=model.lifts,
     )
+
+
+def _shares_of(model: Model) -> list[float]:
+    """[V] how much of what people write each character is; of a voice, as it would be if they wrote as it does."""
+    weights = torch.from_numpy(model.planner.char_counts).clamp(min=1)
+    if model.base is not None:
+        weights = weights * (model.generator.output_bias - model.base.generator.output_bias).detach().exp()
+    return (weights / weights.sum()).tolist()
 
 
 def drafter_of(model: Model, constraints: Constraints) -> Drafter:
