@@ -20,20 +20,6 @@ _LONGEST_LINE = 2**20
 _MEMORY_SECONDS = 0.5  # how often its memory is looked at
 _FIRST_TO_GO = 500  # of 1000: when memory runs out the kernel ends the child, and not the bot
 _MAX_PLOT_BYTES = 8 * 2**20
-# A child that fails says why in English, for it knows no other language. What an admin can meet is known by a piece of
-# the sentence, and told by the catalogue's text ("reason."); the sentence itself, which may name paths, is logged.
-_SENTENCES: Mapping[str, str] = {
-    "The fine-tune was not done in ": "time",
-    "; a fine-tune needs ": "few",
-    " only, and taste shows in the difference": "alike",
-    " holds the votes of one fold of voters only": "fold",
-    "The version cannot be written to ": "unwritten",
-    "The version cannot be registered in ": "unwritten",
-    " cannot be written (": "unwritten",
-    " is damaged (": "damaged",
-    " is damaged: ": "damaged",
-    "There is no version ": "damaged",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +39,7 @@ class Outcome:
     Attributes:
         verdict: promoted, refused or failed; cancelled, where it was stopped.
         version: The new version, if there is one.
-        reasons: The gate's, or why it failed: keys of the catalogue below "reason.", or a sentence of the child's.
+        reasons: The gate's, or why it failed: keys of the catalogue below "reason.".
         before: Figures of the base by name.
         after: The same of the new version.
         plot: A PNG of the reward.
@@ -225,8 +211,9 @@ def _outcome(said: Mapping[str, Any]) -> Outcome:
             raise ValueError(verdict)
         reasons = tuple(map(str, said.get("reasons") or ()))
         if verdict == "failed":
-            _log.error("the fine-tune failed: %s", " ".join(reasons))
-            reasons = tuple(map(_known, reasons))
+            # What the child says is English and may name paths; it is for the log.
+            _log.error("the fine-tune failed: %s", said.get("error"))
+            reasons = reasons or ("crashed",)
         return Outcome(
             verdict,
             None if said.get("version") is None else str(said["version"]),
@@ -237,11 +224,6 @@ def _outcome(said: Mapping[str, Any]) -> Outcome:
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         return Outcome("failed", reasons=("garbled",))
-
-
-def _known(sentence: str) -> str:
-    """The key of the text for a sentence of the child's; the sentence itself where there is none."""
-    return next((reason for piece, reason in _SENTENCES.items() if piece in sentence), sentence)
 
 
 def _figures(said: Mapping[str, Any] | None) -> dict[str, float]:

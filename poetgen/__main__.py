@@ -408,9 +408,10 @@ def _finetune(options: argparse.Namespace) -> int:
     try:
         return _fit(options)
     except PoetgenError as error:
-        if options.json:  # whoever reads the lines is told why, too; the path is no business of an admin's
-            reason = str(error).replace(str(options.ratings), options.ratings.name)
-            print(json.dumps({"version": None, "verdict": "failed", "reasons": [reason]}), flush=True)
+        if options.json:  # whoever reads the lines is told why, too
+            reasons = [error.code] if error.code else []
+            failed = {"version": None, "verdict": "failed", "reasons": reasons, "error": str(error)}
+            print(json.dumps(failed), flush=True)
         raise
 
 
@@ -447,7 +448,7 @@ def _fit(options: argparse.Namespace) -> int:
         def progress(stage: str, share: float, reward: float | None) -> None:
             elapsed = time.monotonic() - started
             if elapsed > 60 * options.minutes:
-                raise TrainingError(f"The fine-tune was not done in {options.minutes:g} minutes. Give it more.")
+                raise TrainingError(f"The fine-tune was not done in {options.minutes:g} minutes. Give it more.", "time")
             done = _FINETUNE_STAGES.index(stage) + share
             bar.n = done
             bar.set_postfix_str(stage)

@@ -78,7 +78,7 @@ def save_adapter(adapter: Adapter, folder: Path, said: Mapping[str, object]) -> 
         said: The rest of its record: base, parent, voice, verdict, votes_sha256, figures, recipe.
 
     Raises:
-        CheckpointError: It cannot be written, on a full disk say.
+        UnwrittenError: It cannot be written, on a full disk say.
     """
     tensors = {f"generator.{name}": change.half().contiguous() for name, change in adapter.generator.items()}
     tensors |= {f"discriminator.{name}": change.half().contiguous() for name, change in adapter.discriminator.items()}

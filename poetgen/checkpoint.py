@@ -22,7 +22,7 @@ from poetgen import dataset, files
 from poetgen.classics import Classics
 from poetgen.discriminator import Discriminator, DiscriminatorConfig, character_table
 from poetgen.drafting import Shares
-from poetgen.errors import CheckpointError, one_line
+from poetgen.errors import CheckpointError, UnwrittenError, one_line
 from poetgen.generator import Generator, GeneratorConfig
 from poetgen.phonology import Phonology
 from poetgen.planner import Planner
@@ -68,7 +68,7 @@ def save_model(model: Model, folder: Path) -> str:
     """Write a version into `folder`; returns its name.
 
     Raises:
-        CheckpointError: It cannot be written, on a full disk say.
+        UnwrittenError: It cannot be written, on a full disk say.
     """
     tensors: dict[str, Tensor] = {}
     networks = {"generator": model.generator, "discriminator": model.discriminator, "value_head": model.value_head}
@@ -106,7 +106,7 @@ def write_version(folder: Path, tensors: Mapping[str, Tensor], said: Mapping[str
     """Write tensors and record of a version into `folder`; returns its name.
 
     Raises:
-        CheckpointError: It cannot be written, on a full disk say.
+        UnwrittenError: It cannot be written, on a full disk say.
     """
     try:
         files.write_whole(folder / WEIGHTS_FILE, lambda path: save_file(dict(tensors), path))
@@ -116,9 +116,7 @@ def write_version(folder: Path, tensors: Mapping[str, Tensor], said: Mapping[str
         text = json.dumps({"version": name, **record}, ensure_ascii=False, indent=1) + "\n"
         files.write_text(folder / JSON_FILE, text)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"The version cannot be written to {folder} ({error}). Make room and try again."
-        ) from None
+        raise UnwrittenError(f"The version cannot be written to {folder} ({error}). Make room and try again.") from None
     return name
 
 

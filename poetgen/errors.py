@@ -7,7 +7,8 @@ PoetgenError
 ├── RequestError       what a person asked for cannot be written
 ├── UsageError         a command line that cannot be done
 ├── CheckpointError    a version or checkpoint is missing, damaged or foreign
-│   └── NothingPromotedError   there is nothing to roll back
+│   ├── NothingPromotedError   there is nothing to roll back
+│   └── UnwrittenError         a version cannot be stored
 └── TrainingError      a training stage cannot start or go on
 """
 
@@ -56,7 +57,13 @@ def one_line(error: BaseException) -> str:
 
 
 class PoetgenError(Exception):
-    """Base of all errors that are somebody's to mend; the message says how."""
+    """Base of all errors that are somebody's to mend; the message says how.
+
+    Attributes:
+        code: A word for what is wrong, for a caller with texts of its own; None where nobody has needed one.
+    """
+
+    code: str | None = None
 
 
 class CorpusError(PoetgenError):
@@ -71,6 +78,8 @@ class RequestError(PoetgenError):
         values: What fills its places.
     """
 
+    code: str
+
     def __init__(self, code: str, **values: object) -> None:
         super().__init__(REQUEST_TEXTS[code].format(**values))
         self.code = code
@@ -84,6 +93,8 @@ class UsageError(PoetgenError):
 class CheckpointError(PoetgenError):
     """A version or checkpoint is missing, damaged, or made by something else."""
 
+    code = "damaged"
+
 
 class NothingPromotedError(CheckpointError):
     """There is nothing to roll back."""
@@ -92,5 +103,20 @@ class NothingPromotedError(CheckpointError):
         super().__init__("Nothing was promoted, so there is nothing to roll back.")
 
 
+class UnwrittenError(CheckpointError):
+    """A version cannot be stored, or not be promoted; the disk is full, say."""
+
+    code = "unwritten"
+
+
 class TrainingError(PoetgenError):
-    """A training stage cannot start or go on."""
+    """A training stage cannot start or go on.
+
+    Args:
+        message: What to do.
+        code: Of a fine-tune: "time" for one that took too long; "few", "alike" or "fold" for votes that say too little.
+    """
+
+    def __init__(self, message: str, code: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code

@@ -19,7 +19,7 @@ from uuid import uuid4
 import platformdirs
 
 from poetgen import files
-from poetgen.errors import CheckpointError, NothingPromotedError
+from poetgen.errors import CheckpointError, NothingPromotedError, UnwrittenError
 from poetgen.record import JSON_FILE, WEIGHTS_FILE, load_record
 
 RELEASE = Path(__file__).parent / "release"
@@ -179,7 +179,7 @@ class Registry:
             incoming.replace(target)
         except OSError as error:
             if not (target / JSON_FILE).exists():
-                raise CheckpointError(
+                raise UnwrittenError(
                     f"The version cannot be registered in {self.home} ({error}). Make room and try again."
                 ) from None
         finally:
@@ -271,7 +271,7 @@ class Registry:
             if current.parent.exists():
                 shutil.rmtree(current.parent)
         except OSError as error:
-            raise CheckpointError(f"{self.home} cannot be written ({error}).") from None
+            raise UnwrittenError(f"{self.home} cannot be written ({error}).") from None
 
     def _write(self, promoted: list[str], voice: str | None) -> None:
         try:
@@ -279,7 +279,7 @@ class Registry:
             path.parent.mkdir(parents=True, exist_ok=True)
             files.write_text(path, json.dumps({"promoted": promoted}) + "\n")
         except OSError as error:
-            raise CheckpointError(f"{self.home} cannot be written ({error}).") from None
+            raise UnwrittenError(f"{self.home} cannot be written ({error}).") from None
 
 
 def _voice_in(folder: Path) -> object:

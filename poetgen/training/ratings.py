@@ -89,15 +89,18 @@ def read_ratings(path: Path, least_poems: int = LEAST_POEMS) -> Ratings:
     if len(rated) < least_poems:
         missing = least_poems - len(rated)
         raise TrainingError(
-            f"{path} rates {len(rated)} poems; a fine-tune needs {least_poems}. Wait for votes on {missing} more."
+            f"{path} rates {len(rated)} poems; a fine-tune needs {least_poems}. Wait for votes on {missing} more.",
+            "few",
         )
     stacked = np.stack(list(rated.values()))
     ratings = Ratings(tuple(rated), stacked[:, 0], stacked[:, 1], hashlib.sha256(content).hexdigest())
     if not ratings.up.sum() or not ratings.down.sum():
         way = "likes" if ratings.up.sum() else "dislikes"
-        raise TrainingError(f"{path} holds {way} only, and taste shows in the difference. Wait for other votes.")
+        raise TrainingError(
+            f"{path} holds {way} only, and taste shows in the difference. Wait for other votes.", "alike"
+        )
     if ((ratings.up + ratings.down).sum(axis=0) > 0).sum() < 2:
-        raise TrainingError(f"{path} holds the votes of one fold of voters only. Wait for votes of other members.")
+        raise TrainingError(f"{path} holds one fold of voters only. Wait for votes of other members.", "fold")
     return ratings
 
 

@@ -10,6 +10,7 @@ import simcord
 from bot.client import PoetBot
 from bot.cogs.finetune import FinetuneCog
 from bot.services import Services
+from poetgen.errors import CheckpointError, UnwrittenError
 from tests.bot.conftest import FakeRegistry, Rows, Trainer
 from tests.bot.discord_place import Place, hold_to_the_limits, labels
 
@@ -111,21 +112,23 @@ async def test_cancelled_by_its_button_and_then_there_is_none(
 
 
 @pytest.mark.parametrize(
-    ("sentence", "language", "told"),
+    ("codes", "language", "told"),
     [
-        ("The fine-tune was not done in 5 minutes. Give it more.", "zh-CN", "没有在限定的时间内完成"),
-        ("The fine-tune was not done in 5 minutes. Give it more.", "en", "not done in the minutes it may take"),
-        ("r.jsonl rates 9 poems; a fine-tune needs 15. Wait for votes on 6 more.", "zh-TW", "有票的詩已少到"),
-        ("r.jsonl holds likes only, and taste shows in the difference. Wait for ...", "zh-CN", "👍 和 👎 都要有"),
-        ("The version cannot be registered in /home/yin/x (full). Make room.", "zh-TW", "新版本無法寫入"),
-        ("Nobody knows this one.", "zh-CN", "• Nobody knows this one."),
+        (["time"], "zh-CN", "没有在限定的时间内完成"),
+        (["time"], "en", "not done in the minutes it may take"),
+        (["few"], "zh-TW", "有票的詩已少到"),
+        (["alike"], "zh-CN", "👍 和 👎 都要有"),
+        ([UnwrittenError.code], "zh-TW", "新版本無法寫入"),
+        ([CheckpointError.code], "en", "could not be read"),
+        ([], "en", "ended with an error"),
     ],
 )
 async def test_why_it_failed_is_told_in_the_servers_language_and_logged_as_it_was_said(
     place: Place, simcord_env: simcord.Env, trainer: Trainer, rows: Rows, caplog: pytest.LogCaptureFixture,
-    sentence: str, language: str, told: str,
+    codes: list[str], language: str, told: str,
 ) -> None:  # fmt: skip
-    trainer.write(f"said(version=None, verdict='failed', reasons=[{sentence!r}])\nsys.exit(2)")
+    sentence = "/home/yin/x is what it is about. Make room."
+    trainer.write(f"said(version=None, verdict='failed', reasons={codes!r}, error={sentence!r})\nsys.exit(2)")
     await place.admin.slash(place.channel, "settings language", language=language)
     await _voted(place)
     await _started(place)

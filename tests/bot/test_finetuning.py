@@ -9,9 +9,7 @@ from typing import Any
 
 import pytest
 
-import poetgen
 from bot.asker import Asker
-from bot.catalogue import LANGUAGES, catalogue
 from bot.client import PoetBot
 from bot.errors import BotError, ClosingError
 from bot.finetuning import FinetuneLimits, Finetuning
@@ -20,7 +18,7 @@ from bot.ratings import Ratings
 from bot.services import Services
 from bot.store.jobs import Job
 from bot.store.poems import Setting
-from bot.training import _SENTENCES, Outcome, Progress, TrainingProcess, free_mb
+from bot.training import Outcome, Progress, TrainingProcess, free_mb
 from poetgen.poem import PoemRequest
 from tests.bot.conftest import FakePoet, FakeRegistry, Rows, Trainer, until
 
@@ -119,7 +117,8 @@ async def test_gate_may_refuse(services: Services, watched: Watched, registry: F
         ("pass", "crashed"),
         ("import os; os.kill(os.getpid(), signal.SIGKILL)", "crashed"),
         ("said(version=None, verdict='promoted', reasons=[]); sys.exit(1)", "crashed"),
-        ("said(version=None, verdict='failed', reasons=['too few']); sys.exit(2)", "too few"),
+        ("said(version=None, verdict='failed', reasons=['few'], error='There are too few.'); sys.exit(2)", "few"),
+        ("said(version=None, verdict='failed', reasons=[], error='No text of ours.'); sys.exit(2)", "crashed"),
     ],
 )
 async def test_what_goes_wrong_is_failed_and_the_next_one_runs(
@@ -134,13 +133,6 @@ async def test_what_goes_wrong_is_failed_and_the_next_one_runs(
     await services.finetuning.begin(ADMIN, 5)
     job, _ = await _ended(watched, 2)
     assert job.state == "rejected"
-
-
-def test_sentences_that_are_told_in_other_words_are_the_poets() -> None:
-    source = "\n".join(path.read_text(encoding="utf-8") for path in Path(poetgen.__file__).parent.rglob("*.py"))
-    assert [piece for piece in _SENTENCES if piece not in source] == []
-    for language in LANGUAGES:
-        assert {f"reason.{reason}" for reason in _SENTENCES.values()} <= set(catalogue(language))
 
 
 async def test_missing_program_is_a_failure(services: Services, watched: Watched, monkeypatch: Any) -> None:

@@ -223,20 +223,22 @@ def test_losses_of_votes_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "message"),
+    ("damage", "message", "code"),
     [
-        ("few", "needs 15"),
-        ("one way", "likes only"),
-        ("one fold", "one fold"),
-        ("cut", "no row of ratings"),
-        ("foreign", "no row of ratings"),
-        ("nan", "no row of ratings"),
-        ("latin", "no row of ratings"),
-        ("missing", "cannot be read"),
-        ("binary", "cannot be read"),
+        ("few", "needs 15", "few"),
+        ("one way", "likes only", "alike"),
+        ("one fold", "one fold", "fold"),
+        ("cut", "no row of ratings", None),
+        ("foreign", "no row of ratings", None),
+        ("nan", "no row of ratings", None),
+        ("latin", "no row of ratings", None),
+        ("missing", "cannot be read", None),
+        ("binary", "cannot be read", None),
     ],
 )
-def test_a_bad_file_is_refused_in_one_sentence(poet: Poet, tmp_path: Path, damage: str, message: str) -> None:
+def test_a_bad_file_is_refused_in_one_sentence(
+    poet: Poet, tmp_path: Path, damage: str, message: str, code: str | None
+) -> None:
     found = rows(poet, 20)
     path = tmp_path / "ratings.jsonl"
     if damage == "few":
@@ -261,6 +263,7 @@ def test_a_bad_file_is_refused_in_one_sentence(poet: Poet, tmp_path: Path, damag
     with pytest.raises(TrainingError, match=message) as caught:
         read_ratings(path)
     assert "\n" not in str(caught.value)
+    assert caught.value.code == code
 
 
 def test_the_command_tells_its_progress_and_draws_it(
@@ -291,11 +294,13 @@ def test_the_command_tells_its_progress_and_draws_it(
     assert main([*command, "--minutes", "0.0001"]) == 2
     told = capsys.readouterr()
     assert "minutes" in told.err
-    assert json.loads(told.out.splitlines()[-1])["verdict"] == "failed"
+    failed = json.loads(told.out.splitlines()[-1])
+    assert (failed["verdict"], failed["reasons"]) == ("failed", ["time"])
     few = write_rows(tmp_path / "few.jsonl", rows(poet, 3))
     assert main(["finetune", "--ratings", str(few), "--json"]) == 2
-    [failed] = capsys.readouterr().out.splitlines()
-    assert json.loads(failed)["reasons"][0].startswith("few.jsonl rates 3 poems")
+    failed = json.loads(capsys.readouterr().out)
+    assert failed["reasons"] == ["few"]
+    assert "rates 3 poems" in failed["error"]
     assert main(["finetune", "--ratings", str(path), "--base", last["version"]]) == 2
     assert main(["finetune", "--ratings", str(path), "--base", poet.version, "--voice", "../x"]) == 2
     assert "matplotlib.pyplot" not in sys.modules

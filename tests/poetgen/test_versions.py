@@ -11,7 +11,7 @@ import pytest
 
 from poetgen import checkpoint, files
 from poetgen.checkpoint import load_model, save_model
-from poetgen.errors import CheckpointError
+from poetgen.errors import CheckpointError, UnwrittenError
 from poetgen.poem import DEFAULT_TEMPERATURE
 from poetgen.poet import Poet
 from poetgen.record import JSON_FILE, WEIGHTS_FILE, load_phonology, load_record, version_name
@@ -76,7 +76,7 @@ def test_a_full_disk_leaves_nothing_half_written(
 
     monkeypatch.setattr(checkpoint, "save_file", full)
     before = (folder / WEIGHTS_FILE).read_bytes()
-    with pytest.raises(CheckpointError, match="No space left"):
+    with pytest.raises(UnwrittenError, match="No space left"):
         save_model(poet.model, folder)
     assert (folder / WEIGHTS_FILE).read_bytes() == before
     with pytest.raises(CheckpointError):
