@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import simcord
+import sqlalchemy as sa
+from sqlalchemy import event
 
 from bot.errors import NotNowError, StartError
 from bot.store import Store
@@ -34,17 +36,22 @@ async def test_full_disk_while_a_poem_is_stored(
 ) -> None:
     """SQLite itself is told that the file may not grow, so it answers as on a full disk."""
     await place.poem(theme="春")
-    async with store.poems._database._writer.connect() as connection:
-        full = f"PRAGMA max_page_count={_pages(database)}"
-        await connection.exec_driver_sql(full)
-        refused = shown = 0
-        for _ in range(40):
-            result = await place.alice.slash(place.channel, "poem", theme="秋夜")
-            assert result.response is not None
-            refused += "log as" in result.response.content
-            shown += "秋夜" in result.response.content
-        assert refused > 0
-        await connection.exec_driver_sql("PRAGMA max_page_count=1000000")
+    most_pages = _pages(database)
+
+    @event.listens_for(store.poems._database._writer.sync_engine, "begin", insert=True)
+    def limit(connection: sa.Connection) -> None:  # each connection has a limit of its own
+        connection.exec_driver_sql(f"PRAGMA max_page_count={most_pages}")
+
+    refused = shown = 0
+    for _ in range(40):
+        result = await place.alice.slash(place.channel, "poem", theme="秋夜")
+        assert result.response is not None
+        refused += "log as" in result.response.content
+        shown += "秋夜" in result.response.content
+    assert refused + shown == 40
+    assert min(refused, shown) > 0
+    assert {str(getattr(error.__cause__, "orig", None)) for error in simcord_env.errors} == {"database or disk is full"}
+    most_pages = 1_000_000
     assert rows("SELECT count(*) FROM poems WHERE theme = '秋夜'") == [(shown,)], "what was shown is kept, no other"
     assert rows("SELECT used FROM usage") == [(1 + shown,)], "what failed was given back"
     assert "夏" in (await place.poem(theme="夏")).content
