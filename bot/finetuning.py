@@ -127,8 +127,7 @@ class Finetuning:
         """
         if not self.limits.minutes:
             raise BotError("finetune_off")
-        free = free_mb()
-        if self._running is None and free is not None and free < _LEAST_FREE_MB:
+        if self._running is None and (free := _too_few_free_mb()) is not None:
             raise BotError("finetune_no_memory", free=free, needed=_LEAST_FREE_MB)
 
     def refuse_too_few(self, ratings: Ratings) -> None:
@@ -246,6 +245,9 @@ class Finetuning:
         """What became of a job; None if it was cancelled before it began."""
         if not await self._store.jobs.move(job.id, "running"):
             return None
+        if (free := _too_few_free_mb()) is not None:
+            _log.error("fine-tune %d cannot begin with %d of %d MB free", job.id, free, _LEAST_FREE_MB)
+            return Outcome("failed", reasons=("no_memory",))
         # The votes of now, not of when it was queued: who asked to be forgotten meanwhile is not in them.
         ratings = await self.ratings(job.guild_id)
         with tempfile.TemporaryDirectory(prefix="yin-finetune-") as folder:
@@ -277,3 +279,9 @@ class Finetuning:
             await self.watcher.finished(job, outcome)
         except Exception:
             _log.exception("the end of fine-tune %d could not be told", job_id)
+
+
+def _too_few_free_mb() -> int | None:
+    """How much memory is free, if that is too little for a fine-tune."""
+    free = free_mb()
+    return None if free is None or free >= _LEAST_FREE_MB else free

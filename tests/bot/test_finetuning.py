@@ -421,6 +421,10 @@ async def test_refused_while_there_is_too_little_memory(
     assert rows("SELECT * FROM jobs") == []
     monkeypatch.setattr("bot.finetuning.free_mb", lambda: None)
     await services.finetuning.begin(ADMIN, 5)
+    monkeypatch.setattr("bot.finetuning.free_mb", lambda: 799)
+    await services.finetuning.start()
+    job, _ = await _ended(watched)
+    assert (job.state, job.outcome["reasons"]) == ("failed", ["no_memory"]), "there was room, but others took it"
 
 
 @pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="this system does not say")
