@@ -3,16 +3,18 @@
 import math
 import random
 from collections import Counter
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from poetgen.memory import Memory
 from poetgen.metrics import distinct_pairs
 from poetgen.poem import FORMS, PoemRequest
-from poetgen.poet import Poet
+from poetgen.poet import Poet, _shares_of
 
 POEMS = st.lists(st.lists(st.lists(st.integers(3, 9), min_size=5, max_size=5), min_size=2, max_size=2), max_size=8)
 
@@ -87,6 +89,19 @@ def test_a_poet_that_remembers_uses_characters_as_people_do(poet: Poet, monkeypa
         return float(sum(abs(came[char] / came.total() - share) for char, share in enumerate(shares))) / 2
 
     assert distance(2.0) < distance(0.0) - 0.02
+
+
+def test_a_voice_is_expected_to_use_a_character_as_often_as_its_server_would_like(poet: Poet) -> None:
+    generator = deepcopy(poet.model.generator)
+    moon, *_ = poet.model.vocabulary.encode("月")
+    with torch.no_grad():
+        generator.output_bias[moon] += math.log(3)
+    peoples = torch.tensor(_shares_of(poet.model))
+    voices = torch.tensor(_shares_of(replace(poet.model, generator=generator, base=poet.model)))
+    assert peoples.sum() == pytest.approx(1)
+    others = torch.arange(len(peoples)) != moon
+    assert voices[moon] / (1 - voices[moon]) == pytest.approx(3 * float(peoples[moon] / (1 - peoples[moon])), rel=1e-3)
+    torch.testing.assert_close(voices[others] / voices[others].sum(), peoples[others] / peoples[others].sum())
 
 
 def test_only_what_is_new_is_remembered_and_a_seed_writes_its_poem_in_spite_of_it(poet: Poet) -> None:
