@@ -46,14 +46,18 @@ _FOLD = {ord(variant): group[0] for group in _VARIANT_GROUPS for variant in grou
 
 # As each script is printed today, where neither the form that this project writes nor what OpenCC makes of it is.
 _SHOWN: Mapping[Script, Mapping[int, int]] = {
-    "simplified": str.maketrans("簷蘂嬾堦顦顇槩賸鬬僊秔櫺羇斲", "檐蕊懒阶憔悴概剩斗仙粳棂羁斫"),
+    "simplified": str.maketrans("簷蘂嬾堦顦顇槩賸鬬閤僊秔櫺羇斲", "檐蕊懒阶憔悴概剩斗阁仙粳棂羁斫"),
     "traditional": str.maketrans("却挂鈎鉢蘂", "卻掛鉤缽蕊"),
 }
 
 # Hardly a font has what Unicode put behind this.
 _BASIC_PLANE_END = 0xFFFF
-# 沈 is a name, and in these words what is written 沉 today.
-_SUNK = re.compile("沈(?=[沈浮醉吟香舟埋沦没])|(?<=[沈浮消陆日西昏])沈")
+# In simplified characters they are another one today, but for names (沈約), books (著書) and spirits (神祇).
+_MOSTLY = {
+    "沉": re.compile("沈(?![约郎腰园宋佺亚周谢侯尹公君])(?<![鲍任谢]沈)"),
+    "着": re.compile("著(?![书作述名录论])(?<![显名昭]著)"),
+    "只": re.compile("祇(?![园树陀洹])(?<![神地灵]祇)"),
+}
 
 _VARIANTS = {char: group for group in _VARIANT_GROUPS for char in group}
 
@@ -106,4 +110,7 @@ def show(text: str, script: Script) -> str:
         # So 爇 stays, and does not become 𦶟.
         both = zip(printed, simplified, strict=True)
         simplified = "".join(own if ord(new) > _BASIC_PLANE_END else new for own, new in both)
-    return _SUNK.sub("沉", simplified.translate(_SHOWN[script]))
+    simplified = simplified.translate(_SHOWN[script])
+    for today, mostly in _MOSTLY.items():
+        simplified = mostly.sub(today, simplified)
+    return simplified

@@ -50,8 +50,9 @@ def _num_before(pieces: Sequence[str]) -> int:
     """How many pieces, three at most, stand before a poem of one of our forms."""
     lengths = tuple(map(len, pieces))
     for before in range(min(4, len(pieces))):
-        # A piece as long as a line may be one, of a poem that has too many or too few.
-        if lengths[before:] in FORMS_BY_LENGTHS and lengths[before] not in lengths[:before]:
+        # If all that stands before is as long as a line, it may be lines of a poem that has too many or too few.
+        is_of_the_poem = before > 0 and set(lengths[:before]) == {lengths[before]}
+        if lengths[before:] in FORMS_BY_LENGTHS and not is_of_the_poem:
             return before
     return 0
 

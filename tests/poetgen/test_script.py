@@ -39,7 +39,8 @@ def test_shown_in_either_script() -> None:
 @pytest.mark.parametrize(
     ("text", "simplified", "traditional"),
     [("畫簷花蘂", "画檐花蕊", "畫簷花蕊"), ("却挂夜沈沈", "却挂夜沉沉", "卻掛夜沈沈"),
-     ("爇香新篘", "爇香新篘", "爇香新篘"), ("沈園沈約", "沈园沈约", "沈園沈約"), ("神祇著書", "神祇著书", "神祇著書")],
+     ("爇香新篘", "爇香新篘", "爇香新篘"), ("沈園沈約", "沈园沈约", "沈園沈約"), ("神祇著書", "神祇著书", "神祇著書"), ("高閤月沈", "高阁月沉", "高閤月沈"), ("祇今都護著", "只今都护着", "祇今都護著"),
+     ("祇園何沈謝", "祇园何沈谢", "祇園何沈謝")],
 )  # fmt: skip
 def test_each_script_is_as_it_is_printed_today(text: str, simplified: str, traditional: str) -> None:
     assert script.show(text, "simplified") == simplified
