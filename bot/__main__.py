@@ -5,6 +5,7 @@ looks whether all is there; its other verbs do for the operator what members and
 """
 
 import asyncio
+import io
 import logging
 import os
 import signal
@@ -207,6 +208,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise StartError(_USAGE)
         settings = load_settings()
         if asked:
+            if isinstance(sys.stdout, io.TextIOWrapper):
+                sys.stdout.reconfigure(encoding="utf-8")  # what is stored is Chinese, and becomes a file
             print(asyncio.run(oblige(settings, typed[0], int(typed[1]))))
             return 0
         if typed:

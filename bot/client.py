@@ -92,9 +92,9 @@ class PoetBot(commands.Bot):
         _log.info("ready in %d servers", len(self.guilds))
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
-        """The owner's server takes the owner's commands only once the bot is in it."""
+        """The owner's server takes the owner's commands only once the bot is in it, and loses them when it is not."""
         if guild.id == self.services.owner_guild_id:
-            await self._sync_scope(discord.Object(guild.id))
+            await self._sync_scope(discord.Object(guild.id), always=True)
 
     async def on_connect(self) -> None:
         """A session has begun."""

@@ -88,11 +88,6 @@ class Finetuning:
 
     async def start(self) -> None:
         """Mark the jobs that an earlier run of the bot left running, and go on with the queue."""
-        missing = await self._voices.missing((await self._store.jobs.fitted()).values())
-        if missing:
-            # Silently those servers would hear the shared version: the database was moved or restored without them.
-            said = "the last versions of %d voices are missing (%s ...): restore POETGEN_HOME"
-            _log.warning(said, len(missing), missing[0])
         for job in await self._store.jobs.unfinished():
             if job.state != "queued":
                 await self._store.jobs.move(job.id, "failed", outcome={"reasons": ["orphaned"]})
@@ -101,6 +96,11 @@ class Finetuning:
                 await self.cancel(job.guild_id)
         self._started = True
         self._go_on()
+        missing = await self._voices.missing((await self._store.jobs.fitted()).values())
+        if missing:
+            # Silently those servers would hear the shared version: the database was moved or restored without them.
+            said = "the last versions of %d voices are missing (%s ...): restore POETGEN_HOME"
+            _log.warning(said, len(missing), missing[0])
 
     async def close(self) -> None:
         """Stop the one that runs and put it back into the queue; the end of one is shown only if it takes not long."""

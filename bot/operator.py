@@ -5,12 +5,14 @@ Knows no Discord and no model. The database is claimed as the running bot claims
 
 from pathlib import Path
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from bot.asker import Asker
 from bot.errors import StartError
 from bot.privacy import Privacy
 from bot.settings import Settings
 from bot.store import Store
-from bot.store.database import engine_of
+from bot.store.database import engine_of, start_error
 from bot.voices import Voices
 from poetgen.registry import Registry
 
@@ -26,9 +28,16 @@ async def oblige(settings: Settings, verb: str, about: int) -> str:
     """Forget a person, hand over what is stored of one, or erase a server now; returns what to print.
 
     Raises:
-        StartError: There is no database, or the bot is running on it.
+        StartError: There is no database, the bot is running on it, or it cannot be read or written.
     """
-    _refuse_without_database(settings.database_url)
+    place = _place_of(settings.database_url)
+    try:
+        return await _obliged(settings, verb, about)
+    except SQLAlchemyError as error:
+        raise start_error(str(place), error) from None
+
+
+async def _obliged(settings: Settings, verb: str, about: int) -> str:
     async with await Store.open(settings.database_url) as store:
         if verb == "erase-server":
             # The rows last: if the files cannot be deleted, they still say that there is something to delete.
@@ -44,7 +53,8 @@ async def oblige(settings: Settings, verb: str, about: int) -> str:
         return f"User {about} is forgotten. There was: {found}."
 
 
-def _refuse_without_database(url: str) -> None:
+def _place_of(url: str) -> Path:
     place = Path(engine_of(url)[1])
     if not place.exists():  # it would be made, and look as if nothing had been stored
         raise StartError(f"There is no database at {place.absolute()}; start me where .env and data/ are.")
+    return place

@@ -70,8 +70,9 @@ class Limits:
 def _fitting(acrostic: str, first_line: str) -> Form:
     """The form that has room for an acrostic and whose lines are as long as the first one."""
     lengths = DEFAULT_FORM.line_lengths
-    length = 5 if len(first_line) == 5 else lengths[0]
-    return FORMS_BY_LENGTHS[(length,) * (8 if len(acrostic) > len(lengths) else len(lengths))]
+    num_heads, num_first = (len("".join(typed.split())) for typed in (acrostic, first_line))  # the poet drops blanks
+    length = 5 if num_first == 5 else lengths[0]
+    return FORMS_BY_LENGTHS[(length,) * (8 if num_heads > len(lengths) else len(lengths))]
 
 
 class Composing:

@@ -110,11 +110,13 @@ def load_settings(env_file: Path | None = ENV_FILE) -> Settings:
 
 
 def unknown_settings(env_file: Path = ENV_FILE) -> list[str]:
-    """A sentence for each line of `env_file` that is no setting; the value is not repeated, for it may be secret."""
+    """A sentence for each line of `env_file` that is no setting; a value is not repeated, for it may be secret."""
     names = [field.upper() for field in Settings.model_fields]
     said = []
-    for key in dotenv_values(env_file, encoding="utf-8"):
-        if key.upper() not in names:
+    for key, value in dotenv_values(env_file, encoding="utf-8").items():
+        if value is None:  # a line without "=" may be the second half of a value
+            said.append(f"A line of {env_file} has no “=”; settings look like KEY=value.")
+        elif key.upper() not in names:
             near = difflib.get_close_matches(key.upper(), names, 1)
             said.append(f"{key} in {env_file} is no setting{f'; is it {near[0]}?' if near else '.'}")
     return said

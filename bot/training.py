@@ -20,6 +20,7 @@ _LONGEST_LINE = 2**20
 _MEMORY_SECONDS = 0.5  # how often its memory is looked at
 _FIRST_TO_GO = 500  # of 1000: when memory runs out the kernel ends the child, and not the bot
 _MAX_PLOT_BYTES = 8 * 2**20
+_OF_VOTES = frozenset(("few", "alike", "fold"))  # some were taken back while it was queued, and nobody can mend that
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +213,8 @@ def _outcome(said: Mapping[str, Any]) -> Outcome:
         reasons = tuple(map(str, said.get("reasons") or ()))
         if verdict == "failed":
             # What the child says is English and may name paths; it is for the log.
-            _log.error("the fine-tune failed: %s", said.get("error"))
+            level = logging.WARNING if _OF_VOTES.intersection(reasons) else logging.ERROR
+            _log.log(level, "the fine-tune failed: %s", said.get("error"))
             reasons = reasons or ("crashed",)
         return Outcome(
             verdict,

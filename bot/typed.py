@@ -6,8 +6,8 @@ Knows no language.
 import re
 import unicodedata
 
-from poetgen.poem import SCRIPTS, Script
-from poetgen.script import show, to_simplified, to_traditional
+from poetgen.poem import Script
+from poetgen.script import to_simplified, to_traditional
 
 # What Discord would read as markup, a mention or a link with another text.
 _MARKDOWN = re.compile(r"([\\*_~`|<>\[\]])")
@@ -26,10 +26,10 @@ def clean(typed: str) -> str:
 
 
 def script_typed(typed: str) -> Script | None:
-    """The script that a text is in; None if both write it so, or it mixes them."""
-    if to_simplified(typed) == to_traditional(typed):
-        return None
-    return next((script for script in SCRIPTS if show(to_traditional(typed), script) == typed), None)
+    """The script that a text is in; None if both write it so."""
+    if to_simplified(typed) != typed:  # print variants (牀) are in traditional texts, too
+        return "traditional"
+    return None if to_traditional(typed) == typed else "simplified"
 
 
 def escaped(shown: str) -> str:

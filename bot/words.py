@@ -53,9 +53,9 @@ class WordList:
     def found_in_lines(self, lines: Sequence[str], more: Iterable[str] = ()) -> bool:
         """Whether a poem spells one of the words: in a line, or with the heads of its lines."""
         words = tuple(more)
-        spelt = self._words | _folded_words(words)
+        listed, spelt = self._words | _folded_words(words), [folded(line) for line in lines]
         # Only heads are read upwards, too: backwards many a line holds words that nobody sees in it.
-        return any(word in folded(line) for line in lines for word in spelt) or self.found_in(
+        return any(word in line for line in spelt for word in listed) or self.found_in(
             "".join(line[:1] for line in lines), words
         )
 

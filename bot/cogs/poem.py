@@ -33,6 +33,7 @@ from poetgen.script import show
 _FORMS = [app_commands.Choice(name=form_label(name, "simplified"), value=name) for name in FORMS]
 _SEAL = "吟"
 _MAX_CHOICE = 100
+_MAX_CHOICES = 25
 _LOOKED_THROUGH = 500  # of a channel's last poems, for the one that somebody types of
 _T = TypeVar("_T")
 
@@ -98,8 +99,9 @@ class PoemCog(commands.Cog):
         asker = await self._bot.replies.asker(interaction)
         found = suggestions(typed, self._poems.script_for(asker), str(interaction.locale))
         # A theme of one's own is offered as it stands, if it will not be refused.
-        own = [(typed, typed)] if typed.strip() and not found and self._poems.knows_theme(typed) else []
-        return [app_commands.Choice(name=name[:_MAX_CHOICE], value=value) for name, value in own + found][:25]
+        fits = typed.strip() and not found and len(typed) <= _MAX_CHOICE
+        own = [(typed, typed)] if fits and self._poems.knows_theme(typed) else []
+        return [app_commands.Choice(name=name[:_MAX_CHOICE], value=value) for name, value in own + found][:_MAX_CHOICES]
 
     @poem.autocomplete("rhyme")
     async def _rhymes(self, interaction: discord.Interaction[Any], typed: str) -> list[app_commands.Choice[str]]:
@@ -109,7 +111,7 @@ class PoemCog(commands.Cog):
         for group in self._poems.inference.poet.rhymes:
             if not wanted or wanted in (group, show(group, script)) or unmarked(RHYMES_SPELT[group]).startswith(wanted):
                 found.append(app_commands.Choice(name=rhyme_label(group, script), value=group))
-        return found[:25]
+        return found[:_MAX_CHOICES]
 
     @app_commands.command(name="show", description=text("command.show.description"))
     @app_commands.describe(poem=text("command.show.poem"))
@@ -123,13 +125,15 @@ class PoemCog(commands.Cog):
     @show_again.autocomplete("poem")
     async def _earlier(self, interaction: discord.Interaction[Any], typed: str) -> list[app_commands.Choice[int]]:
         # Of this channel alone: not all may read what stands in others.
-        latest = await self._poems.store.poems.latest_in(interaction.guild_id, interaction.channel_id, _LOOKED_THROUGH)
         wanted, found = typed.strip(), []
-        for poem in latest:
+        count = _LOOKED_THROUGH if wanted else _MAX_CHOICES
+        for poem in await self._poems.store.poems.latest_in(interaction.guild_id, interaction.channel_id, count):
             shown = show(f"{poem.title} · {poem.lines[0]}", poem.script)
             if not wanted or wanted in shown or wanted in poem.title or str(poem.id).startswith(wanted):
                 found.append(app_commands.Choice(name=shortened(shown, _MAX_CHOICE), value=poem.id))
-        return found[:25]
+            if len(found) == _MAX_CHOICES:
+                break
+        return found
 
     async def _show(
         self, interaction: discord.Interaction[Any], begin: Callable[[Asker], Awaitable[Composing]]

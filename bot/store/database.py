@@ -92,7 +92,7 @@ class Database:
             if claim is not None:
                 claim.close()
             if isinstance(error, (SQLAlchemyError, sqlite3.Error, CommandError)):
-                raise _refusal(place, error) from None
+                raise start_error(place, error) from None
             raise
         return database
 
@@ -162,7 +162,8 @@ def trouble(error: BaseException) -> str:
     return next((told for sign, told in _TROUBLES if sign in said.lower()), f"cannot be used ({said})")
 
 
-def _refusal(place: str, error: BaseException) -> StartError:
+def start_error(place: str, error: BaseException) -> StartError:
+    """An error of a database's as the one sentence to end with."""
     kind = NotNowError if any(sign in str(error).lower() for sign in _MAY_MEND) else StartError
     return kind(f"The database {place} {trouble(error)}.")
 
@@ -241,13 +242,17 @@ def _claimed(place: str) -> sqlite3.Connection:
     """Holds a lock beside the database for as long as it is open; the system lets go of it however we end.
 
     Raises:
-        StartError: Another instance holds it.
+        StartError: Another instance holds it, or it may not be written.
     """
-    claim = sqlite3.connect(place + ".lock", timeout=0, isolation_level=None, check_same_thread=False)
+    lock = place + ".lock"
+    claim = sqlite3.connect(lock, timeout=0, isolation_level=None, check_same_thread=False)
     try:
         claim.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError:
+        claim.execute("PRAGMA user_version = 1")  # a file that may only be read can be locked by everybody at once
+    except sqlite3.OperationalError as error:
         claim.close()
+        if "locked" not in str(error):
+            raise start_error(lock, error) from None
         raise NotNowError(f"Another instance of me is running on the database {place}; stop that one first.") from None
     return claim
 

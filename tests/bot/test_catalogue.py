@@ -12,10 +12,11 @@ import bot
 from bot.catalogue import COMMAND_LANGUAGES, DEFAULT_LANGUAGE, LANGUAGES, catalogue, language_of, refusal, text
 from bot.client import PoetBot
 from bot.cogs import add_all
-from bot.errors import BotError, BusyError, explain
+from bot.errors import BusyError, MistypedError, explain
+from bot.poems import Poems
 from bot.translator import CatalogueTranslator, dotted
 from poetgen.errors import REQUEST_TEXTS, RequestError
-from poetgen.poem import FORMS
+from poetgen.poem import FORMS, PoemRequest
 from poetgen.prosody import PROBLEM_TEXTS
 from tests.bot.limits import violations
 
@@ -82,7 +83,7 @@ def _is_used(key: str) -> bool:
 
 def test_no_text_is_missing() -> None:
     used = set(re.findall(r'text\(\s*"([a-z_.]+)"', SOURCE))
-    used |= {f"error.{key}" for key in re.findall(r'BotError\(\s*"([a-z_]+)"', SOURCE)}
+    used |= {f"error.{key}" for key in re.findall(r'(?:Bot|Mistyped)Error\(\s*"([a-z_]+)"', SOURCE)}
     assert used - set(catalogue("en")) == set()
     assert len(used) > 100
 
@@ -150,12 +151,12 @@ def test_forms_are_called_by_name(language: str) -> None:
 
 @pytest.mark.parametrize(
     ("language", "said"),
-    [("en", "“mooon”: did you mean moon, noon?"), ("zh-CN", "“mooon”是否指 moon, noon？"),
-     ("zh-TW", "「mooon」是否指 moon, noon？")],
-)  # fmt: skip
-def test_nearest_themes_stand_instead_of_what_is_refused(language: str, said: str) -> None:
-    error = BotError("theme_near", word="mooon", names="moon, noon")
-    assert explain(error, language).text == said
+    [("en", "“mooon”: did you mean moon?"), ("zh-CN", "“mooon”是否指 moon？"), ("zh-TW", "「mooon」是否指 moon？")],
+)
+async def test_nearest_themes_stand_instead_of_what_is_refused(poems: Poems, language: str, said: str) -> None:
+    with pytest.raises(MistypedError) as refused:
+        poems.checked(PoemRequest(theme="mooon"))
+    assert explain(refused.value, language).text == said
 
 
 @pytest.mark.parametrize("code", REQUEST_TEXTS)

@@ -419,6 +419,8 @@ async def test_owners_commands_come_with_the_invitation_and_go_with_the_setting(
     await bot.on_guild_join(SimpleNamespace(id=4242))  # type: ignore[arg-type]
     assert told() == [["owner"]] * 2
     assert rows("SELECT count(*) FROM meta WHERE key = 'commands_hash:4242'") == [(1,)]
+    await bot.on_guild_join(SimpleNamespace(id=4242))  # type: ignore[arg-type]
+    assert told() == [["owner"]] * 3, "it was removed and invited again, and Discord had forgotten them"
     await simcord_env.restart_bot(PoetBot(replace(services, owner_guild_id=None)))
     assert told()[2:] == [[]]
     assert rows("SELECT count(*) FROM meta WHERE key = 'commands_hash:4242'") == [(0,)]

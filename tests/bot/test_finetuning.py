@@ -178,7 +178,7 @@ async def test_silent_one_is_stopped() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/oom_score_adj").exists(), reason="this kernel cannot be told")
-async def test_kernel_ends_it_before_the_bot_when_memory_runs_out(
+async def test_the_kernel_is_told_to_end_it_before_the_bot(
     services: Services, watched: Watched, trainer: Trainer
 ) -> None:
     trainer.write(

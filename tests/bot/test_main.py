@@ -129,7 +129,7 @@ def test_operator_fulfils_what_somebody_cannot_ask_the_bot_for(tmp_path: Path) -
     rows.run("UPDATE votes SET voter_id = 77")
     (home / "voices" / "server-55").mkdir(parents=True)
 
-    told = _asked(tmp_path, "export", "77")
+    told = _asked(tmp_path, "export", "77", PYTHONIOENCODING="ascii")
     assert told.returncode == 0, told.stderr
     found = json.loads(told.stdout)
     assert [row["theme"] for row in found["poems"]] == ["秋夜"]
@@ -145,6 +145,12 @@ def test_operator_fulfils_what_somebody_cannot_ask_the_bot_for(tmp_path: Path) -
     assert (told.returncode, told.stderr) == (0, "")
     assert rows("SELECT * FROM poems") == []
     assert not (home / "voices" / "server-55").exists()
+
+    rows.run("DROP TABLE votes")
+    told = _asked(tmp_path, "forget", "77")
+    assert (told.returncode, told.stdout) == (2, "")
+    assert "yin.db cannot be used (no such table: votes)" in told.stderr
+    assert told.stderr.count("\n") == 1
 
 
 def test_operator_is_told_in_one_sentence_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -102,7 +102,8 @@ def test_old_style_verse_is_called_so_and_breaks_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("typed", "script"),
-    [("黃河入海流", "traditional"), ("黄河入海流", "simplified"), ("白日依山", None), ("黃河 黄河", None),
+    [("黃河入海流", "traditional"), ("黄河入海流", "simplified"), ("白日依山", None),
+     ("牀前看月光，舉頭望山月。", "traditional"),
      ("春眠不覺曉，處處聞啼鳥。", "traditional"), ("春眠不觉晓，处处闻啼鸟。", "simplified")],
 )  # fmt: skip
 def test_script_is_told_from_what_is_typed(typed: str, script: Script | None) -> None:

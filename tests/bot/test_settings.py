@@ -92,6 +92,9 @@ def test_what_is_no_setting_is_named_without_its_value(tmp_path: Path) -> None:
     assert said[0].endswith("is no setting; is it TORCH_THREADS?")
     assert TOKEN not in " ".join(said)
     assert unknown_settings(tmp_path / "none") == []
+    [bare] = unknown_settings(_env(tmp_path, f"DISCORD_TOKEN=\n{TOKEN}\n"))
+    assert "has no “=”" in bare
+    assert TOKEN not in bare
 
 
 def test_paths_may_begin_at_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

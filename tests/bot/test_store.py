@@ -5,6 +5,7 @@ import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import sqlalchemy as sa
@@ -19,7 +20,7 @@ from bot.errors import BotError, StartError
 from bot.poems import Limits
 from bot.preferences import Preferences
 from bot.store import Store
-from bot.store.database import _config, least_id
+from bot.store.database import _claimed, _config, least_id
 from bot.store.poems import FORGOTTEN, Setting
 from bot.store.servers import Choices
 from bot.store.tables import metadata
@@ -289,6 +290,22 @@ async def test_database_and_its_copies_are_the_owners_alone(tmp_path: Path) -> N
 
 def _modes(folder: Path) -> dict[str, int]:
     return {file.name: file.stat().st_mode & 0o777 for file in folder.rglob("*.db*")}
+
+
+def test_a_lock_that_may_only_be_read_keeps_nobody_away_and_is_refused() -> None:
+    with TemporaryDirectory() as folder:
+        place, nobody = f"{folder}/yin.db", 65534
+        Path(folder).chmod(0o755)
+        Path(f"{place}.lock").touch(0o444)
+        is_root = os.geteuid() == 0
+        try:
+            if is_root:
+                os.seteuid(nobody)
+            with pytest.raises(StartError, match=r"yin\.db\.lock may not be written; change its permissions"):
+                _claimed(place)
+        finally:
+            if is_root:
+                os.seteuid(0)
 
 
 async def test_second_instance_says_so_and_stops(store: Store, url: str) -> None:
