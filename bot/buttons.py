@@ -1,5 +1,7 @@
 """The buttons. Their ids are versioned and hold no state: what they are about is in the database, so they never die.
 
+But for a poem that a person typed, which is stored nowhere: the button below what only they see holds its lines.
+
 Knows no command: the client sends each act to whoever registered for it.
 """
 
@@ -13,9 +15,11 @@ from bot.catalogue import text
 from bot.store.poems import StoredPoem
 
 # yin1:ACT:ABOUT; a later scheme begins with yin2, and this one stays known.
-BUTTON_ID = re.compile(r"yin1:(?P<act>[a-z-]{1,20}):(?P<about>[0-9a-z-]{1,40})")
+BUTTON_ID = re.compile(r"yin1:(?P<act>[a-z-]{1,20}):(?P<about>[0-9a-z-]{1,40}|[\u3400-\u9fff.]{1,80})")
 # Acts whose answer only the person sees; the others show something to all.
-PRIVATE_ACTS = frozenset(("read", "info", "retry", "up", "down", "start", "cancel", "pick-one", "pick-two", "forget"))
+PRIVATE_ACTS = frozenset(
+    ("read", "read-typed", "info", "retry", "up", "down", "start", "cancel", "pick-one", "pick-two", "forget")
+)
 UP_ACT, DOWN_ACT = "up", "down"
 POEM_ACTS = ("another", UP_ACT)  # under every poem, and under nothing else
 CARD_ACTS = ("card-dark", "card-light")
@@ -85,6 +89,12 @@ def poem_buttons(poem: StoredPoem, cards: bool, up: int = 0, down: int = 0) -> d
             press.item.row = 1
             view.add_item(press)
     return view
+
+
+def typed_buttons(lines: Sequence[str], language: str) -> discord.ui.View | None:
+    """Under what was found of a poem that a person typed; None if the poem is more than an id holds."""
+    press = Press("read-typed", ".".join(lines), text("button.read", language), "📖")
+    return row([press]) if BUTTON_ID.fullmatch(press.item.custom_id or "") else None
 
 
 def poem_id_of(message: discord.Message, acts: Container[str] = POEM_ACTS) -> int | None:

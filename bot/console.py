@@ -23,14 +23,14 @@ from bot.rating import DOWN, UP, VOTES
 from bot.reading import reading
 from bot.services import Services
 from bot.store.poems import StoredPoem
-from bot.typed import clean, plain, script_typed
+from bot.typed import plain
 from poetgen.poem import SCRIPTS
-from poetgen.text import parse_poem
+from poetgen.script import show
 
 _ASKER = Asker(CONSOLE, guild_id=CONSOLE, admin=True, moderator=True, owner=True)
 _RATINGS = {"up": VOTES[UP], "down": VOTES[DOWN], "clear": None}
 _MAX_READING = 10_000
-_WORDLESS = ("another", "vary", "read", "info", "delete", "report", "about", "quit")
+_WORDLESS = ("another", "vary", "info", "delete", "report", "about", "quit")
 _EXPORT_FILE = "yin-privacy.json"
 
 Command = Callable[[str], Awaitable[None]]
@@ -86,6 +86,7 @@ class Console:
         if not line.startswith("/"):
             raise BotError("no_slash")
         name, _, rest = line[1:].partition(" ")
+        name = name.lower()
         if rest.strip() and name in _WORDLESS:
             raise BotError("surplus", name=name)
         if name not in self._commands:
@@ -99,9 +100,9 @@ class Console:
         seed, script = options.pop("seed", None), options.pop("script", None)
         if seed is not None and not re.fullmatch(r"-?\d{1,30}", seed):
             raise BotError("seed_number", seed=seed)
-        if script is not None and script not in SCRIPTS:
+        chosen = next((known for known in SCRIPTS if known == (script or "").lower()), None)
+        if script is not None and chosen is None:
             raise BotError("script", scripts=", ".join(SCRIPTS))
-        chosen = next((known for known in SCRIPTS if known == script), None)
         wish = Wish(**options, seed=None if seed is None else int(seed), script=chosen)
         await self._compose(await self._poems.begin(self._asker(), wish))
 
@@ -125,11 +126,15 @@ class Console:
             raise BotError("no_last_poem")
         return await self._poems.get(self._asker(), self._last)
 
-    async def _read(self, _: str) -> None:
-        poem = await self._last_poem()
-        report = self._poems.inference.poet.inspect(poem.poem)
-        page = reading(poem.poem, report, poem.script, _MAX_READING)
-        self._show(f"{page}\n{text('read.source', self._asker().language)}")
+    async def _read(self, rest: str) -> None:
+        asker = self._asker()
+        if rest:
+            poem, report, script = self._poems.inspected(asker, rest)
+        else:
+            last = await self._last_poem()
+            poem, report, script = last.poem, self._poems.inference.poet.inspect(last.poem), last.script
+        page = reading(poem, report, script, _MAX_READING)
+        self._show(f"{page}\n{text('read.source', asker.language)}")
 
     async def _card(self, rest: str) -> None:
         if rest not in ("", "light", "dark"):
@@ -174,9 +179,7 @@ class Console:
 
     async def _check(self, rest: str) -> None:
         asker = self._asker()
-        poem = self._poems.inference.poet.restored(parse_poem(clean(rest)), rest)
-        report = self._poems.inference.poet.inspect(poem)
-        self._show(check_page(poem, report, script_typed(rest) or self._poems.script_for(asker), asker.language))
+        self._show(check_page(*self._poems.inspected(asker, rest), asker.language))
 
     async def _top(self, rest: str) -> None:
         asker, period = self._asker(), rest.removeprefix("period:").strip() or "month"
@@ -198,9 +201,11 @@ class Console:
         self._show(compare_page(first, second, self._asker().language, found.picked))
 
     async def _delete(self, _: str) -> None:
-        await self._poems.delete(self._asker(), await self._last_poem())
+        poem = await self._last_poem()
+        await self._poems.delete(self._asker(), poem)
         self._last = await self._services.store.poems.newest(CONSOLE)
-        self._write(text("moderation.deleted", self._asker().language))
+        # The one before is the last one now, and may not be on the screen any more.
+        self._write(text("console.deleted", self._asker().language, title=show(poem.title, poem.script)))
 
     async def _report(self, _: str) -> None:
         await self._poems.report(self._asker(), await self._last_poem())

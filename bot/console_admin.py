@@ -169,7 +169,7 @@ class AdminCommands:
         if job.version is not None:
             poems = self._services.poems
             pairs = await compose_beside(poems, job)
-            self._show(voices_page(pairs, poems.limits.script, job.language))
+            self._show(voices_page(pairs, poems.script_in(job.guild_id, job.language), job.language))
 
     def home(self, daily: Daily) -> tuple[str, bool] | None:
         """The console's language; there are no reactions. Other servers are not here."""

@@ -130,7 +130,7 @@ class DailyPoems:
         message_id = None if poem is None else poem.message_id or await self._poster.find(poem)
         if poem is None:
             language, can_react = home
-            script = store.servers.of(daily.guild_id).script or self._poems.limits.script
+            script = self._poems.script_in(daily.guild_id, language)
             setting = Setting(
                 requester_id=FORGOTTEN, guild_id=daily.guild_id, channel_id=daily.channel_id, script=script,
                 language=language, purpose="daily", vote_buttons=not can_react,

@@ -84,7 +84,7 @@ def info_page(poem: StoredPoem, report: Report, voted: bool, language: str) -> s
             pattern=_pattern_name(poem.pattern, len(poem.lines[0]), language),
             rhyme=_rhyme(poem.rhyme, poem.script, language),
         ),
-        text("info.realness", language, percent=round(100 * likely)),
+        text("info.realness", language, mark=round(100 * likely)),
         text("info.classics", language, lines=", ".join(map(str, known))) if known else unknown,
         # Whose theme was forgotten on request cannot be asked for again.
         *([] if forgotten else [text("info.replay", language, command=replay_command(poem))]),
@@ -114,6 +114,16 @@ def check_page(poem: Poem, report: Report, script: Script, language: str) -> str
     """A person's poem with its tones, and every fault in words, each kind explained once."""
     rows = [toned(line, tones, script) for line, tones in zip(poem.lines, report.heard, strict=False)]
     rows += [text("info.marks", language)] if rows else []
+    unknown = [
+        char
+        for line, tones in zip(poem.lines, report.tones, strict=False)
+        for char, tone in zip(line, tones, strict=True)
+        if not tone
+    ]
+    if unknown:
+        rows.append(text("check.unknown", language, chars=show(" ".join(dict.fromkeys(unknown)), script)))
+    if report.borrowed:
+        rows.append(text("check.borrowed", language, rhyme=_rhyme(report.borrowed, script, language)))
     if report.passed:
         name = _pattern_name(report.pattern, len(poem.lines[0]), language)
         rows.append(text("check.passed", language, pattern=name, rhyme=_rhyme(report.rhyme or "", script, language)))
@@ -124,6 +134,8 @@ def check_page(poem: Poem, report: Report, script: Script, language: str) -> str
     # Verse of another kind breaks nothing.
     heading = "check.old_style" if "oblique rhyme" in kinds else "check.faults"
     rows.append(text(heading, language, count=len(faults)))
+    if report.pattern and len(poem.lines) == 4:
+        meanings.append(text("check.quatrain", language))
     page = "\n".join(rows + faults + meanings)
     left_out = 0
     while len(page) > MAX_PAGE and faults:

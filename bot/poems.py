@@ -21,12 +21,24 @@ from bot.store import Store
 from bot.store.poems import Setting, StoredPoem
 from bot.store.usage import Taken
 from bot.themes import meant, nearest
-from bot.typed import clean, shortened
+from bot.typed import clean, script_typed, shortened
 from bot.voices import Voices
 from bot.words import WordList
 from poetgen.errors import RequestError
-from poetgen.poem import DEFAULT_FORM, FORMS_BY_LENGTHS, Composition, Form, PoemRequest, Script, form_named
+from poetgen.poem import (
+    DEFAULT_FORM,
+    FORMS,
+    FORMS_BY_LENGTHS,
+    Composition,
+    Form,
+    Poem,
+    PoemRequest,
+    Script,
+    form_named,
+)
+from poetgen.prosody import Report
 from poetgen.script import is_hanzi
+from poetgen.text import parse_poem, split_lines
 
 # Of the poems served, this share is drawn without the discriminator's choice, so that a fine-tune sees such too.
 UNRANKED_SHARE = 0.1
@@ -66,13 +78,23 @@ class Limits:
     cooldown: int = 5
     script: Script = "simplified"
 
+    def script_where(self, language: str) -> Script:
+        """The characters of poems in a place that chose none, by what it reads."""
+        return "traditional" if language == "zh-TW" else self.script
+
 
 def _fitting(acrostic: str, first_line: str) -> Form:
-    """The form that has room for an acrostic and whose lines are as long as the first one."""
-    lengths = DEFAULT_FORM.line_lengths
-    num_heads, num_first = (len("".join(typed.split())) for typed in (acrostic, first_line))  # the poet drops blanks
-    length = 5 if num_first == 5 else lengths[0]
-    return FORMS_BY_LENGTHS[(length,) * (8 if num_heads > len(lengths) else len(lengths))]
+    """The form that has room for an acrostic and whose lines are as long as the first one.
+
+    Raises:
+        BotError: No line is as long as that.
+    """
+    num_heads, num_first = (len("".join(split_lines(typed))) for typed in (acrostic, first_line))
+    lengths = sorted({form.line_lengths[0] for form in FORMS.values()})
+    if num_first and num_first not in lengths:
+        raise BotError("first_line_length", length=num_first, lengths=" / ".join(map(str, lengths)))
+    lines = DEFAULT_FORM.line_lengths
+    return FORMS_BY_LENGTHS[(num_first or lines[0],) * (8 if num_heads > len(lines) else len(lines))]
 
 
 class Composing:
@@ -158,7 +180,20 @@ class Poems:
 
     def script_for(self, asker: Asker) -> Script:
         """The characters of poems where somebody asks."""
-        return self.store.servers.of(asker.guild_id).script or self.limits.script
+        return self.script_in(asker.guild_id, asker.home_language)
+
+    def script_in(self, guild_id: int | None, language: str) -> Script:
+        """The characters of poems in a server, or in direct messages; `language` is what is read there."""
+        return self.store.servers.of(guild_id).script or self.limits.script_where(language)
+
+    def inspected(self, asker: Asker, typed: str) -> tuple[Poem, Report, Script]:
+        """A poem that a person typed, what is found of it, and the characters to show it in.
+
+        Raises:
+            RequestError: It is none.
+        """
+        poem = self.inference.poet.restored(parse_poem("\n".join(map(clean, typed.splitlines()))), typed)
+        return poem, self.inference.poet.inspect(poem), script_typed(typed) or self.script_for(asker)
 
     def refuse_words(self, asker: Asker, typed: Iterable[str]) -> None:
         """Refuse what spells a word on the list where somebody asks.
@@ -192,7 +227,8 @@ class Poems:
         except RequestError as error:
             if "groups" in error.values:
                 groups = ", ".join(rhyme_label(char, script) for char in str(error.values["groups"]) if is_hanzi(char))
-                raise RequestError(error.code, **{**error.values, "groups": groups}) from None
+                told = error.values | {"groups": groups, "text": request.rhyme}
+                raise RequestError(error.code, **told) from None
             if error.code not in _OF_THE_THEME:
                 raise
             word, near = nearest(request.theme)

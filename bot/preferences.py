@@ -110,6 +110,7 @@ class Preferences:
         asker.must_manage()
         chosen, language = self._store.servers.of(asker.server), asker.language
         unchosen = text("settings.default", language)
+        script = chosen.script or self._limits.script_where(asker.home_language)
         quota = self._limits.quota if chosen.quota is None else chosen.quota
         cooldown = self._limits.cooldown if chosen.cooldown is None else chosen.cooldown
         channels = " ".join(f"<#{channel}>" for channel in chosen.channels) or text("settings.everywhere", language)
@@ -117,7 +118,7 @@ class Preferences:
         rows = [
             text("settings.title", language),
             text("settings.language", language, value=LANGUAGE_NAMES.get(chosen.language or "", unchosen)),
-            text("settings.script", language, value=text(f"choice.{chosen.script or self._limits.script}", language)),
+            text("settings.script", language, value=text(f"choice.{script}", language)),
             text("settings.time_zone", language, value=chosen.time_zone),
             text("settings.channels", language, value=channels),
             text("settings.limits", language, quota=quota, cooldown=cooldown),

@@ -42,7 +42,7 @@ REQUEST_TEXTS: Mapping[str, str] = MappingProxyType(
         "unknown_first_line": (
             "The first line may hold only Chinese characters that the poet has read; it does not know: {chars}"
         ),
-        "rhyme": "“{text}” is no rhyme group, nor a character that rhymes in one. Give one of {groups}.",
+        "rhyme": "“{text}” is no rhyme group of level tones, nor a character that rhymes in one. Give one of {groups}.",
         "rhyme_several": "{text} rhymes in several groups: {groups}. Give the one you mean.",
         "rhyme_small": "The group {group} has too few sure characters to rhyme in. Choose one of {groups}.",
         "poem_empty": "Give a poem: its lines, with punctuation or line breaks between them.",

@@ -42,6 +42,7 @@ from poetgen.poem import (
 from poetgen.registry import Registry
 from poetgen.sampling import MAX_ROWS, MIN_RHYME_CHARS, Constraints, Draft, sample
 from poetgen.seeds import MAX_SEED, MAX_VARIATION, OUTLINES, STARTS, Seed
+from poetgen.text import split_lines
 from poetgen.vocabulary import UNKNOWN_ID
 
 _SCORE_ROWS = 128
@@ -57,6 +58,8 @@ _LOGIT_WEIGHT, _TASTE_WEIGHT, _LIFT_WEIGHT, _THEME_WEIGHT = 0.05, 0.8, 0.3, 2.0
 # (found: forms are then equally various), and a character for each nat that it came too often.
 _STALENESS_WEIGHT, _EXCESS_WEIGHT = 4.3, 0.5
 _COPYING = 1e3  # more than any line is worth
+# Characters of grammar: in words of theirs (若使, 謂之) nobody sees what a poem is about.
+_TITLE_NO_POEM = "之若使謂不無未莫已欲將可何誰其而以於為是亦又猶更相與所則即便卻雖須應須還惟唯只但"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +113,9 @@ class Poet:
     @cached_property
     def _words(self) -> frozenset[tuple[int, int]]:
         """The keywords of two different characters, for titles; a voice that is asked for themes needs none."""
-        pairs = self.model.planner.keywords.tolist()
-        return frozenset((first, second) for first, second in pairs if 0 < second != first)
+        empty = {0, *self.model.vocabulary.encode(_TITLE_NO_POEM)}
+        pairs = map(tuple, self.model.planner.keywords.tolist())
+        return frozenset((first, second) for first, second in pairs if first != second and not empty & {first, second})
 
     @property
     def rhymes(self) -> Sequence[str]:
@@ -167,13 +171,13 @@ class Poet:
         return replace(request, theme=theme, acrostic=acrostic, first_line=first_line, rhyme=rhyme)
 
     def _known(self, text: str, code: str) -> str:
-        """`text` in traditional characters of the vocabulary, without blanks.
+        """`text` in traditional characters of the vocabulary, without blanks and punctuation.
 
         Raises:
             RequestError: It holds something else; the message (of that code) names it.
         """
         vocabulary = self.model.vocabulary
-        parts = [script.to_traditional(part) for part in text.split()]
+        parts = [script.to_traditional(part) for part in split_lines(text)]
         folded = "".join(parts)
         if any(char not in vocabulary for char in folded):
             # Words of letters are named whole: nobody is helped by a list of their letters.

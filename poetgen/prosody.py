@@ -62,7 +62,7 @@ PROBLEM_TEXTS: Mapping[ProblemKind, str] = MappingProxyType(
         "form": "A regulated poem has 4 or 8 lines of 5 or 7 characters each; this has lines of {lengths}.",
         "oblique rhyme": (
             "Its even lines end in oblique tones (仄): that is old-style verse (古體), which has no pattern of tones "
-            "to keep. Nothing is wrong with it, but it is no regulated verse."
+            "to keep; it is no regulated verse."
         ),
         "level wanted": "Line {number}, {line}: character {place}, {char}, should be level (平).",
         "oblique wanted": "Line {number}, {line}: character {place}, {char}, should be oblique (仄).",
@@ -139,9 +139,10 @@ class Report:
     Attributes:
         pattern: The tonal pattern it comes nearest to; "" if its shape is none of ours.
         rhyme: The rhyme group most of its ends belong to.
-        tones: Of each character of each line, how it may be heard: "L", "O" or both ("LO").
+        tones: Of each character of each line, how it may be heard: "L", "O" or both ("LO"); "" if nobody knows.
         heard: The same, where the pattern decides between both.
         problems: What is broken.
+        borrowed: The rhyme group of a first line that rhymes in a neighbouring one, as it may; else "".
     """
 
     pattern: str
@@ -149,6 +150,7 @@ class Report:
     tones: tuple[tuple[str, ...], ...]
     heard: tuple[tuple[str, ...], ...]
     problems: tuple[Problem, ...]
+    borrowed: str = ""
 
     @property
     def passed(self) -> bool:
@@ -182,15 +184,24 @@ def check(poem: Poem, phonology: Phonology) -> Report:
     its tone and fails as a rhyme.
     """
     tones = tuple(tuple(phonology.possible_tones(char) for char in line) for line in poem.lines)
+    told = _without_unknown(tones, poem, phonology)
     lengths = {len(line) for line in poem.lines}
     if len(lengths) != 1 or not lengths <= {5, 7} or len(poem.lines) not in (4, 8):
         shape = ", ".join(str(len(line)) for line in poem.lines) or "nothing"
-        return Report("", None, tones, tones, (Problem("form", -1, -1, {"lengths": shape}),))
+        return Report("", None, told, told, (Problem("form", -1, -1, {"lengths": shape}),))
     if all("L" not in heard[-1] for heard in tones[1::2]):
-        return Report("", None, tones, tones, (Problem("oblique rhyme", -1, -1, {}),))
+        return Report("", None, told, told, (Problem("oblique rhyme", -1, -1, {}),))
     problems, pattern, kinds = _nearest_pattern(poem, tones)
-    rhyme, rhyme_problems = _rhyme_problems(poem, pattern, phonology)
-    return Report(pattern, rhyme, tones, _settled(tones, kinds), tuple(problems + rhyme_problems))
+    rhyme, rhyme_problems, borrowed = _rhyme_problems(poem, pattern, phonology)
+    heard = _without_unknown(_settled(tones, kinds), poem, phonology)
+    return Report(pattern, rhyme, told, heard, tuple(problems + rhyme_problems), borrowed)
+
+
+def _without_unknown(tones: Sequence[Sequence[str]], poem: Poem, phonology: Phonology) -> tuple[tuple[str, ...], ...]:
+    return tuple(
+        tuple(tone if char in phonology else "" for tone, char in zip(line_tones, line, strict=True))
+        for line_tones, line in zip(tones, poem.lines, strict=True)
+    )
 
 
 def restored(poem: Poem, typed: str, phonology: Phonology) -> Poem:
@@ -354,11 +365,13 @@ def is_neighbour(group: str, own: Sequence[str]) -> bool:
     return any(group in near and set(near) & set(own) for near in _NEIGHBOURS)
 
 
-def _rhyme_problems(poem: Poem, pattern: str, phonology: Phonology) -> tuple[str | None, list[Problem]]:
+def _rhyme_problems(poem: Poem, pattern: str, phonology: Phonology) -> tuple[str | None, list[Problem], str]:
+    """The poem's rhyme group, what breaks it, and the neighbouring group that a first line takes, if it does."""
     ends = {number: poem.lines[number][-1] for number in rhyming_lines(pattern, len(poem.lines))}
     votes = Counter(group for char in ends.values() for group in rhyme_groups_of(char, phonology))
     group = max(votes, key=lambda name: (votes[name], -RHYME_GROUPS.index(name))) if votes else None
     problems: list[Problem] = []
+    borrowed = ""
     seen: set[str] = set()
     for number, char in ends.items():
         line = poem.lines[number]
@@ -366,12 +379,15 @@ def _rhyme_problems(poem: Poem, pattern: str, phonology: Phonology) -> tuple[str
             problems.append(_at("repeated rhyme", number, line, len(line) - 1))
         seen.add(char)
         own = rhyme_groups_of(char, phonology)
-        borrowed = number == 0 and group is not None and is_neighbour(group, own)
         # An end that is not level is no rhyme at all, and has been named for that.
-        if group not in own and not borrowed and "L" in phonology.possible_tones(char):
+        if group in own or "L" not in phonology.possible_tones(char):
+            continue
+        if number == 0 and group is not None and is_neighbour(group, own):
+            borrowed = own[0]
+        else:
             kind: ProblemKind = "rhyme" if own else "no rhyme"
             problems.append(_at(kind, number, line, len(line) - 1, group=group or "", groups="/".join(own)))
-    return group, problems
+    return group, problems, borrowed
 
 
 def patterns_for_first_line(line: str, phonology: Phonology) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from poetgen import script
 from poetgen.errors import RequestError
 from poetgen.poem import FORMS, FORMS_BY_LENGTHS, Poem, Script, punctuated
 
-_LINE_END = re.compile(r"[，。！？；、,.!?;：:\s《》〈〉「」『』“”\u2018\u2019\"'（）()【】\[\]…—·]+")
+_LINE_END = re.compile(r"[，。！？；、,.!?;：:\s《》〈〉「」『』“”\u2018\u2019\"'（）()【】\[\]…—·/|\uff0f\uff5c]+")
 
 _FORMS_BY_NUM_CHARS = {form.num_chars: form for form in FORMS.values()}
 

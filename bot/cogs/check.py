@@ -10,11 +10,11 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
+from bot.buttons import typed_buttons
 from bot.catalogue import language_of, text
 from bot.client import PoetBot
 from bot.pages import check_page
-from bot.typed import clean, script_typed
-from poetgen.text import parse_poem
+from poetgen.script import show
 
 _FORM_ID = "yin1:check"
 _MAX_LENGTH = 400
@@ -69,12 +69,9 @@ class CheckCog(commands.Cog):
 
     async def _answer(self, interaction: discord.Interaction[Any], typed: str) -> None:
         asker = await self._bot.replies.asker(interaction)
-        poems = self._bot.services.poems
-        poem = parse_poem("\n".join(clean(line) for line in typed.splitlines()))
-        poem = poems.inference.poet.restored(poem, typed)
-        report = poems.inference.poet.inspect(poem)
-        page = check_page(poem, report, script_typed(typed) or poems.script_for(asker), asker.language)
-        await self._bot.replies.answer(interaction, page)
+        poem, report, script = self._bot.services.poems.inspected(asker, typed)
+        view = typed_buttons([show(line, script) for line in poem.lines], asker.language)
+        await self._bot.replies.answer(interaction, check_page(poem, report, script, asker.language), view=view)
 
 
 def _typed(components: list[dict[str, Any]]) -> Iterator[str]:

@@ -206,7 +206,7 @@ class FinetuneCog(commands.GroupCog, name="finetune", description=text("command.
 
     async def _beside(self, job: Job) -> str:
         poems = self._bot.services.poems
-        script = self._store.servers.of(job.guild_id).script or poems.limits.script
+        script = poems.script_in(job.guild_id, job.language)
         return voices_page(await compose_beside(poems, job), script, job.language)
 
 

@@ -27,7 +27,8 @@ from bot.replies import pressed_message
 from bot.store.poems import StoredPoem
 from bot.themes import suggestions
 from bot.typed import shortened
-from poetgen.poem import FORMS
+from poetgen.poem import FORMS, Poem, Script
+from poetgen.prosody import Report
 from poetgen.script import show
 
 _FORMS = [app_commands.Choice(name=form_label(name, "simplified"), value=name) for name in FORMS]
@@ -56,6 +57,7 @@ class PoemCog(commands.Cog):
         bot.on_press("another", self._again("another"))
         bot.on_press("vary", self._again("vary"))
         bot.on_press("read", self._read)
+        bot.on_press("read-typed", self._read_typed)
         bot.on_press("info", self._info)
         bot.on_press("card", self._card)
         bot.on_press("card-dark", partial(self._redraw, shade="dark"))
@@ -171,7 +173,17 @@ class PoemCog(commands.Cog):
         asker, poem = await self._get(interaction, about)
         await self._bot.replies.think(interaction, ephemeral=True)
         report = self._poems.inference.poet.inspect(poem.poem)
-        page = await self._aside(reading, poem.poem, report, poem.script, MAX_PAGE - 100)
+        await self._read_out(interaction, asker, poem.poem, report, poem.script)
+
+    async def _read_typed(self, interaction: discord.Interaction[Any], about: str) -> None:
+        asker = await self._bot.replies.asker(interaction)
+        await self._bot.replies.think(interaction, ephemeral=True)
+        await self._read_out(interaction, asker, *self._poems.inspected(asker, about))
+
+    async def _read_out(
+        self, interaction: discord.Interaction[Any], asker: Asker, poem: Poem, report: Report, script: Script
+    ) -> None:
+        page = await self._aside(reading, poem, report, script, MAX_PAGE - 100)
         await self._bot.replies.answer(interaction, f"{page}\n{text('read.source', asker.language)}")
 
     async def _info(self, interaction: discord.Interaction[Any], about: str) -> None:

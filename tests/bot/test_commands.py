@@ -41,6 +41,11 @@ async def test_check_shows_a_form_and_answers_it(place: Place) -> None:
     assert answer.response is not None
     assert "白○ 日● 依○" in answer.response.content
     assert "It keeps every rule" in answer.response.content
+    [read] = buttons(answer.response)
+    spelt = await place.bob.click(answer.response, custom_id=read.custom_id)
+    assert spelt.ephemeral
+    assert spelt.response is not None
+    assert "bái rì yī shān" in spelt.response.content
 
     form = await place.bob.slash(place.channel, "check")
     refused = await place.bob.submit_modal(form, {"poem": "hello"})

@@ -108,12 +108,13 @@ async def test_the_last_poem_is_still_the_last_one_next_time(services: Services,
     assert "There is no poem yet" in await _session(services, "/info", "/poem theme:秋夜", folder=tmp_path)
     said = await _session(services, "/read", "/delete", "/read", folder=tmp_path)
     assert "yī dào cán yáng" in said
-    assert "The poem is deleted." in said
+    assert "“秋夜” is deleted." in said
     assert said.endswith("There is no poem yet; /poem writes one.")
 
 
 async def test_the_poem_before_a_deleted_one_is_the_last_one_then(services: Services, rows: Rows) -> None:
     said = await _session(services, "/poem theme:春", "/poem theme:秋夜", "/delete", "/rate up", "/top", "/info")
+    assert "“秋夜” is deleted." in said
     assert rows.votes() == [(1, 0, 1)]
     assert "1. 春 · 1 👍 0 👎 · /show 1\n" in said
     assert "Its number is 1" in said
@@ -160,7 +161,7 @@ async def test_check_privacy_delete_report(services: Services, rows: Rows, tmp_p
     assert "依○ 山● 盡○" in said, "as it was typed"
     assert "依○ 山● 尽○" in said
     assert "Thank you." in said
-    assert "The poem is deleted." in said
+    assert "” is deleted." in said
     assert "poems asked for: 1 · " in said
     assert (tmp_path / "yin-privacy.json").exists()
     assert rows("SELECT requester_id FROM poems") == [(-1,)]
@@ -192,6 +193,27 @@ async def test_finetune_is_shown_as_it_goes_on(services: Services, trainer: Trai
 
 
 @pytest.mark.parametrize(
+    ("line", "form"),
+    [
+        ("/poem acrostic:春 夏 秋 冬", "qijue"),
+        ("/POEM acrostic:春，江，花，月，夜 Script:Traditional", "qilv"),
+        ("/poem first_line:春眠 不覺曉，", "wujue"),
+    ],
+)
+async def test_form_is_what_fits_whatever_stands_between_the_characters(
+    services: Services, rows: Rows, line: str, form: str
+) -> None:
+    await _session(services, line)
+    assert rows("SELECT form FROM poems") == [(form,)]
+
+
+async def test_any_poem_is_read_out(services: Services) -> None:
+    said = await _session(services, "/read 白日依山尽，黄河入海流。欲穷千里目，更上一层楼。")
+    assert "白日依山尽\nbái rì yī shān jìn\n" in said
+    assert "white" in said
+
+
+@pytest.mark.parametrize(
     ("line", "said"),
     [
         ("poem", "Commands begin with a slash"),
@@ -206,6 +228,7 @@ async def test_finetune_is_shown_as_it_goes_on(services: Services, trainer: Trai
         ("/poem theme:🍂", "does not know"),
         ("/poem theme:mooon and wine", "“mooon”: did you mean moon?"),
         ("/poem acrostic:王八蛋", "on the list here"),
+        ("/poem first_line:牀前", "The first line has 2 characters; a line has 5 / 7."),
         ("/poem rhyme:dong", "“dong” may be 东 dōng, 冬 dōng. Which one?"),
         ("/rate", "up, down or clear"),
         ("/rate up", "There is no poem yet"),
@@ -214,6 +237,7 @@ async def test_finetune_is_shown_as_it_goes_on(services: Services, trainer: Trai
         ("/show ²", "/show takes the number of a poem"),
         ("/show 999999999999999999", "not there any more"),
         ("/check", "Give a poem"),
+        ("/read hello", "is not Chinese characters only"),
         ("/top yesterday", "The periods are"),
         ("/daily set noon", "A time looks like"),
         ("/daily", "set, off"),

@@ -94,6 +94,19 @@ def test_check_explains_each_kind_of_fault_once() -> None:
     assert page.count("-# 孤平：") == 1
 
 
+def test_check_tells_what_it_does_not_know_and_what_is_allowed() -> None:
+    poem = stored("wujue").poem
+    tones = (("L", "O", "", "L", "O"), *report(poem).tones[1:])
+    page = check_page(poem, replace(report(poem), tones=tones, heard=tones, borrowed="冬"), "simplified", "en")
+    assert "风·" in page
+    assert "the tone of 风, so there it was not judged" in page
+    assert "neighbouring group, 冬 dōng" in page
+    faulty = check_page(poem, report(poem, ("adhesion",)), "simplified", "en")
+    assert "quatrains without these rules" in faulty
+    eight = stored("wulv").poem
+    assert "quatrains" not in check_page(eight, report(eight, ("adhesion",)), "simplified", "en")
+
+
 def test_old_style_verse_is_called_so_and_breaks_nothing() -> None:
     poem = stored("wujue").poem
     assert "\nOld-style verse:\n• " in check_page(poem, report(poem, ("oblique rhyme",)), "simplified", "en")

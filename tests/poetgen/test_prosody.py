@@ -98,6 +98,21 @@ def test_oblique_rhymes_are_old_style_and_no_fault_of_each_line() -> None:
     assert not {"rhyme", "no rhyme"} & set(kinds(report_of(*lines)))
 
 
+def test_a_tone_that_nobody_knows_is_told_as_unknown_and_breaks_nothing() -> None:
+    lines = (STORK[0][0], STORK[1][0], "欲她千里目", STORK[3][0])
+    report = prosody.check(Poem(lines), phonology_of(*STORK, extra=EXTRA))
+    assert report.passed
+    assert report.tones[2][1] == report.heard[2][1] == report.decided[2][1] == ""
+
+
+def test_a_first_line_may_borrow_a_neighbouring_rhyme_and_that_is_told() -> None:
+    lines = [("更上日黃山", "OOOLL"), ("黃河入海天", "LLOOL"), STORK[2], ("更上一層前", "OOOLL")]
+    report = report_of(*lines)
+    assert report.passed
+    assert (report.rhyme, report.borrowed) == ("先", "刪")
+    assert report_of(*STORK).borrowed == ""
+
+
 def test_people_may_exchange_the_pair_and_end_in_three_obliques() -> None:
     exchanged = [*STORK]
     exchanged[2] = ("千窮月山目", "LLOLO")
