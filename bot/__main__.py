@@ -23,7 +23,7 @@ from bot.doctor import examine
 from bot.errors import NotNowError, StartError
 from bot.finetuning import FinetuneLimits, Finetuning
 from bot.health import Health
-from bot.inference import THREAD_NAME, Inference, load_poet
+from bot.inference import THREAD_NAME, Inference, load_poet, remembering
 from bot.lines import has_input, typed_lines
 from bot.logs import errors_counted, set_up_logging
 from bot.metrics import Metrics
@@ -50,6 +50,7 @@ _USAGE = (
     "or `erase-server SERVER_ID`."
 )
 _TRIM_SECONDS = 60.0
+_REMEMBERED = 300  # of the poems before the start; readers notice only what many more cost
 _PRIVACY_FILE = Path(__file__).parents[1] / "PRIVACY.md"
 
 
@@ -71,15 +72,18 @@ async def built(settings: Settings) -> AsyncIterator[Services]:
         settings.finetune_minutes, settings.finetune_min_poems, settings.finetune_min_voters,
         settings.finetune_min_votes, settings.finetune_silence_minutes * 60, settings.finetune_memory_mb,
     )  # fmt: skip
-    inference = Inference(
-        partial(load_poet, settings.poetgen_home, settings.torch_threads),
-        queue_size=settings.queue_size,
-        max_batch=settings.max_batch,
-        max_voices=settings.max_voices,
-        composed=metrics.composed.observe,
-    )
-    async with await Store.open(settings.database_url) as store, inference:
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(await Store.open(settings.database_url))
         await store.servers.load()
+        load = partial(load_poet, settings.poetgen_home, settings.torch_threads)
+        inference = Inference(
+            remembering(load, await store.poems.lately(_REMEMBERED)),
+            queue_size=settings.queue_size,
+            max_batch=settings.max_batch,
+            max_voices=settings.max_voices,
+            composed=metrics.composed.observe,
+        )
+        await stack.enter_async_context(inference)
         metrics.count_queue(lambda: inference.num_waiting)
         metrics.show_version(inference.poet.version)
         voices = Voices(Registry(settings.poetgen_home))

@@ -8,7 +8,7 @@ import logging
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,8 +47,27 @@ class PoetLike(Protocol):
     def compose(self, requests: Sequence[PoemRequest]) -> list[Composition]:
         """A poem for each checked request; takes seconds and blocks."""
 
+    def remember(self, poems: Iterable[Sequence[str]]) -> None:
+        """Take poems for its own last ones; their lines, the oldest poem first."""
+
 
 LoadPoet = Callable[[str | None], PoetLike]
+
+
+def remembering(load: LoadPoet, lately: Mapping[str, Sequence[Sequence[str]]]) -> LoadPoet:
+    """`load`, but that a poet which is loaded is told of the last poems of its version: it would repeat them at once.
+
+    Args:
+        load: Makes a poet.
+        lately: A version -> the lines of its last poems, the oldest first.
+    """
+
+    def loaded(version: str | None) -> PoetLike:
+        poet = load(version)
+        poet.remember(lately.get(poet.version, ()))
+        return poet
+
+    return loaded
 
 
 def load_poet(home: Path | None, num_threads: int, version: str | None) -> PoetLike:

@@ -11,7 +11,7 @@ import math
 import random
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -212,6 +212,11 @@ class Poet:
             if progress:
                 progress(len(asked))
         return [composed[number] for number in range(len(requests))]
+
+    def remember(self, poems: Iterable[Sequence[str]]) -> None:
+        """Take poems for its own last ones, of an earlier run say; their lines, the oldest poem first."""
+        for lines in poems:
+            self._memory.keep([self.model.vocabulary.encode(line) for line in lines])
 
     def _chosen(self, request: PoemRequest, candidates: list[_Written]) -> _Written:
         """The worthiest; it is remembered, unless it is a poem written again."""

@@ -165,6 +165,14 @@ class PoemShelf:
         )
         return [stored(row) for row in await self._database.all(query)]
 
+    async def lately(self, limit: int) -> dict[str, list[tuple[str, ...]]]:
+        """The lines of the last poems of all, by the version that wrote them, the oldest first."""
+        found: dict[str, list[tuple[str, ...]]] = {}
+        for row in reversed(await self._database.all(sa.select(poems).order_by(poems.c.id.desc()).limit(limit))):
+            poem = stored(row)
+            found.setdefault(poem.version, []).append(poem.lines)
+        return found
+
     async def of_message(self, message_id: int) -> StoredPoem | None:
         """The poem that a message shows; None if it shows none of ours."""
         row = await self._database.first(sa.select(poems).where(poems.c.message_id == message_id))

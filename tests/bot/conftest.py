@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,6 +45,7 @@ class FakePoet:
         fail_on: A theme that makes composing raise `failure`.
         failure: What is raised.
         lines: What it writes.
+        remembered: What it was told that it wrote.
     """
 
     version: str = "fake-1"
@@ -55,6 +56,7 @@ class FakePoet:
     rhymes: Sequence[str] = ("東", "冬", "江")
     lines: tuple[str, ...] = LINES
     last_seed: int = 6
+    remembered: list[tuple[str, ...]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -74,6 +76,9 @@ class FakePoet:
     def inspect(self, poem: Poem) -> Report:
         tones = tuple(tuple("LO"[place % 2] for place in range(len(line))) for line in poem.lines)
         return Report("BAaB", "東", tones, tones, ())
+
+    def remember(self, poems: Iterable[Sequence[str]]) -> None:
+        self.remembered += map(tuple, poems)
 
     def compose(self, requests: Sequence[PoemRequest]) -> list[Composition]:
         self.batches.append(list(requests))

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from bot.errors import BotError, BusyError, ClosingError
-from bot.inference import Inference
+from bot.inference import Inference, remembering
 from poetgen.errors import CheckpointError, RequestError
 from poetgen.poem import Composition, PoemRequest
 from tests.bot.conftest import FakePoet, until
@@ -109,6 +109,12 @@ async def test_closing_finishes_what_runs_and_refuses_the_rest(inference: Infere
     assert (await first).theme == "月"
     with pytest.raises(ClosingError):
         await waiting
+
+
+async def test_poet_is_told_of_the_last_poems_of_its_version() -> None:
+    lately = {"fake-1": [("春",), ("秋",)], "fake-2": [("夏",)]}
+    load = remembering(lambda version: FakePoet(version=version or "fake-1"), lately)
+    assert [load(version).remembered for version in (None, "fake-2", "fake-3")] == [[("春",), ("秋",)], [("夏",)], []]  # type: ignore[attr-defined]
 
 
 async def test_poet_that_cannot_be_loaded_says_so() -> None:

@@ -112,3 +112,6 @@ def test_only_what_is_new_is_remembered_and_a_seed_writes_its_poem_in_spite_of_i
     assert first == Poet("", poet.model).compose(asked, source=random.Random(2))
     again = fresh.compose([replace(request, seed=item.seed) for request, item in zip(asked, first, strict=True)])
     assert [item.poem for item in again] == [item.poem for item in first]
+    told = Poet("", poet.model)
+    told.remember(item.poem.lines for item in first)
+    assert told.compose(asked, source=random.Random(3)) == fresh.compose(asked, source=random.Random(3))
