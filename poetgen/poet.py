@@ -56,7 +56,7 @@ _CHANCE = random.SystemRandom()
 _LOGIT_WEIGHT, _TASTE_WEIGHT, _LIFT_WEIGHT, _THEME_WEIGHT = 0.05, 0.8, 0.3, 2.0
 # What a pair of characters takes from a line for having come once lately, over the cube root of the poem's length
 # (found: forms are then equally various), and a character for each nat that it came too often.
-_STALENESS_WEIGHT, _EXCESS_WEIGHT = 4.3, 0.5
+_STALENESS_WEIGHT, _EXCESS_WEIGHT = 4.5, 0.9
 _COPYING = 1e3  # more than any line is worth
 # Characters of grammar: in words of theirs (若使, 謂之) nobody sees what a poem is about.
 _TITLE_NO_POEM = "之若使謂不無未莫已欲將可何誰其而以於為是亦又猶更相與所則即便卻雖須應須還惟唯只但"
