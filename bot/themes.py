@@ -62,7 +62,7 @@ def meant(typed: str) -> str:
     """The theme that is meant by one of its names, or by several of them together; anything else as it was typed."""
     if to_traditional(typed) in own_themes():
         return to_traditional(typed)
-    named = [_named(part) for part in (typed, *_AND.split(typed))]
+    named = [_joined(part) for part in (typed, *_AND.split(typed))]
     return named[0] or ("".join(named[1:]) if all(named[1:]) else typed)
 
 
@@ -72,12 +72,23 @@ def _named(name: str) -> str:
     return _by_name().get(folded) or _by_name().get(folded.removesuffix("s")) or ""
 
 
+def _joined(names: str) -> str:
+    """The themes whose names stand one after another ("mountain temple"), long names first; "" if a word is none."""
+    words = names.split()
+    for size in range(len(words), 0, -1):
+        if head := _named(" ".join(words[:size])):
+            tail = _joined(" ".join(words[size:]))
+            if tail or size == len(words):
+                return head + tail
+    return ""
+
+
 def nearest(typed: str, limit: int = 3) -> tuple[str, list[str]]:
     """The English names that are nearest to what somebody typed, and that piece of it which is no name itself.
 
     Of several themes together only the first unknown one is looked at; a theme is named once. ("", []) if none is near.
     """
-    unknown = next((part for part in _AND.split(typed) if not _named(part)), typed)
+    unknown = next((part for part in _AND.split(typed) if not _joined(part)), typed)
     names = {_folded(name): name for theme in themes() for name in theme.english}
     for piece in dict.fromkeys((typed, unknown)):
         # More than are wanted, for two of them may be names of one theme.
