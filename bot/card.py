@@ -27,6 +27,7 @@ SYSTEM_FONTS: tuple[tuple[str, str], ...] = (
     ("fonts-noto-cjk", "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc"),
 )
 _MAX_ALT = 1024
+_SEAL_SIDE = 104
 _MISSING = "\U0010ffff"  # no font has it, so it shows what a font shows for what it has not
 
 
@@ -97,7 +98,7 @@ def _drawn(lines: Sequence[str], title: str, seal: str, font: Path, shade: Shade
     size = round(pitch * 0.8)
     step = min(round(size * 1.1), 1010 // length)  # closer than the columns stand, so that they are seen as columns
     body = _font(font, size)
-    top = (HEIGHT - step * length - 56) // 2 + step // 2
+    top = (HEIGHT - step * length - _SEAL_SIDE + size // 2) // 2  # so columns and seal together stand in the middle
     # A long title goes on below the lines, as small as it must be to end above the frame.
     title_size = min(round(size * 0.62), round((HEIGHT - 90 - (top - size // 2)) / 1.25 / max(1, len(title))))
     whole = pitch * num_columns + round(title_size * 1.9)
@@ -128,7 +129,7 @@ def _column(
 
 def _seal(card: Image.Image, seal: str, font: Path, ink: _Ink, x: int, below: int) -> None:
     """A square of red at the left foot, characters carved into it from the right."""
-    side = 104
+    side = _SEAL_SIDE
     top = min(below, HEIGHT - 110 - side)
     left = max(90, x - side // 2)
     draw = ImageDraw.Draw(card)
