@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from poetgen.errors import REQUEST_TEXTS, PoetgenError, RequestError
+from poetgen.poem import FORMS
 from poetgen.script import show
 
 # Each by its own name in itself, for who can read no other.
@@ -58,5 +59,7 @@ def refusal(error: PoetgenError, language: str) -> str:
     texts, values = catalogue(language), dict(error.values)
     if "form" in values:
         values["form"] = texts.get(f"form.{values['form']}", values["form"])
+    if "forms" in values:
+        values["forms"] = ", ".join(f"{name} ({texts[f'form.{name}']})" for name in FORMS)
     shown = texts.get(f"request.{error.code}", REQUEST_TEXTS[error.code]).format(**values)
     return show(shown, "simplified") if language == "zh-CN" else shown

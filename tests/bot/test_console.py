@@ -218,7 +218,7 @@ async def test_any_poem_is_read_out(services: Services) -> None:
     [
         ("poem", "Commands begin with a slash"),
         ("/sonnet", "no command /sonnet"),
-        ("/poem form:sonnet", "There is no form “sonnet”"),
+        ("/poem form:sonnet", "There is no form “sonnet”. The forms are: wujue (five-character quatrain), qijue"),
         ("/poem colour:red", "colour:red is none of them"),
         ("/poem theme:秋 theme:春", "theme: is given twice."),
         ("/poem moon Theme:春", "theme: is given twice."),
