@@ -247,6 +247,7 @@ def _claimed(place: str) -> sqlite3.Connection:
     lock = place + ".lock"
     claim = sqlite3.connect(lock, timeout=0, isolation_level=None, check_same_thread=False)
     try:
+        claim.execute("PRAGMA journal_mode = MEMORY")
         claim.execute("BEGIN EXCLUSIVE")
         claim.execute("PRAGMA user_version = 1")  # a file that may only be read can be locked by everybody at once
     except sqlite3.OperationalError as error:
