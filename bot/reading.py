@@ -27,14 +27,18 @@ _VARIANT = re.compile(r"variant of ([^|\[ ]+)")
 # What a reader of verse is not helped by.
 _LESSER = re.compile(
     r"^(surname |(\S+ )?variant of|same as |\(?bound form\)?$|CL:|see |used |abbr\. |Taiwan pr\.|also pr\."
-    r"|classifier|prefix |suffix |sentence-final|currency|-\w+$|\((dialect|slang|coll|vulgar|intensifier|computing"
-    r"|Internet|Tw|neologism|math|chemistry|physics|linguistics|military|sports|law|loanword|classifier))"
+    r"|classifier|prefix |suffix |sentence-final|currency|-\w+$)"
     r"|\bKangxi radical\b|\brefers to\b|\bas in\b"
+    r"|\([^()]*\b(dialect|slang|coll|vulgar|intensifier|neologism|classifier|loanword(?! from Sanskrit)|Internet|Tw|PRC"
+    r"|Taiwan|comput\w+|electr\w+|engineering|math|statistics|physics|optics|geology|geography|biology|medicine|anatomy"
+    r"|astronomy|astrology|meteorology|linguistics|grammar|phonetics|military|law|economics|finance|commerce|printing"
+    r"|photography|movie|film|TV|sports|cards|mahjong|Catholic|Protestant|Christianity|Judaism"
+    r"|of a (company|computer|product|person applying))\b"
 )
 # A name that a poem of a thousand years ago does not mean.
 _MODERN_NAME = re.compile(
     r"district|county|prefecture|township|municipality|surname|Taiwan|Japan|Hong Kong|Korea|Vietnam|Timor|novelist"
-    r"|writer|actor|singer|Prize|province|\bcity\b|\btown\b|economic hub|\((1[6-9]|20)\d\d",
+    r"|neighborhood|writer|actor|singer|Prize|province|\bcity\b|\btown\b|economic hub|\((1[6-9]|20)\d\d",
     re.IGNORECASE,
 )
 # As `pinyin_of` has them, for who must not wait until it is loaded.
@@ -91,8 +95,7 @@ def dictionary() -> Mapping[str, Sequence[tuple[str, str]]]:
         is_name = pinyin[:1].isupper()
         if is_name:
             meanings = [meaning for meaning in meanings if not _MODERN_NAME.search(meaning)]
-        senses = [_NOTE.sub("", meaning).strip() for meaning in meanings if not _LESSER.search(meaning)]
-        gloss = "; ".join([sense for sense in senses if sense and not _LESSER.search(sense)][:_SENSES])
+        gloss = "; ".join(_helpful(meanings)[:_SENSES])
         if not gloss and (same := next(filter(None, map(_VARIANT.search, meanings)), None)):
             gloss = f"={fold(same[1])}"
         if gloss:
@@ -100,6 +103,18 @@ def dictionary() -> Mapping[str, Sequence[tuple[str, str]]]:
     for word, readings in names.items():
         found.setdefault(word, []).extend(readings)
     return {word: [(pinyin, _followed(pinyin, gloss, found)) for pinyin, gloss in of] for word, of in found.items()}
+
+
+def _helpful(meanings: Sequence[str]) -> list[str]:
+    """The meanings that help a reader of verse, without notes."""
+    helpful, is_lesser = [], False
+    for meaning in meanings:
+        # What begins with a space goes on after a semicolon, and is said by the same people.
+        is_lesser = bool(_LESSER.search(meaning)) or (is_lesser and meaning.startswith(" "))
+        sense = _NOTE.sub("", meaning).strip()
+        if sense and not is_lesser and not _LESSER.search(sense):
+            helpful.append(sense)
+    return helpful
 
 
 def _followed(pinyin: str, gloss: str, found: Mapping[str, Sequence[tuple[str, str]]]) -> str:

@@ -149,6 +149,11 @@ def test_no_radical_and_no_reference_is_a_meaning(word: str, meaning: str) -> No
     assert glosses(word)[word] == meaning
 
 
+@pytest.mark.parametrize("word", ["我去", "背斜", "沙發", "對白", "是故", "頭家", "多雲"])
+def test_no_word_of_today_stands_in_a_poem(word: str) -> None:
+    assert word not in glosses(word)
+
+
 @pytest.mark.parametrize(
     ("longest", "shown"),
     [(40, "to gaze afar, to hope; full moon"), (31, "to gaze afar, to hope"), (20, "to gaze afar…"), (9, "to gaze…"),
