@@ -48,6 +48,8 @@ RHYMES_SPELT: Mapping[str, str] = {
     "蕭": "xiāo", "肴": "yáo", "豪": "háo", "歌": "gē", "麻": "má", "陽": "yáng", "庚": "gēng", "青": "qīng",
     "蒸": "zhēng", "尤": "yóu", "侵": "qīn", "覃": "tán", "鹽": "yán", "咸": "xián",
 }  # fmt: skip
+# Where a line's end may be divided in two ways, a word seldom begins with these: 自 相隨, not 自相 隨.
+_LEADING = frozenset("無有自非兩幾多滿空直重猶如更先各最舊好閑苦出入上在來過看見說問對寄借為以作成得開隔立驚懷應同共")
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,27 +205,34 @@ def _tone(syllable: str) -> str:
 def _divided(line: str, tones: Sequence[str]) -> list[tuple[int, int]]:
     """Where each word of a line begins and ends.
 
-    There are as few as may be, the longer ones first. None lies across a caesura, and none takes the first half of a
-    doubled word (水 溶溶, not 水溶 溶).
+    There are as few as may be, of these as many as may be ours; then none begins with what stands by itself; then the
+    longer ones come first. None lies across a caesura, and none takes the first half of a doubled word (水 溶溶, not
+    水溶 溶).
     """
     rests = _CAESURAS.get(len(line), ())
     # The best way to divide what follows each place, with its cost; the end of the line first.
-    ways: list[tuple[int, list[tuple[int, int]]]] = [(0, [])]
+    ways: list[tuple[tuple[int, ...], list[tuple[int, int]]]] = [((0, 0, 0), [])]
     for start in reversed(range(len(line))):
         here = []
         for stop in range(min(start + _LONGEST_WORD, len(line)), start, -1):
             is_cut = stop - start > 1 and line[stop - 1] == line[stop : stop + 1] and stop not in rests
             is_across = any(start < rest < stop for rest in rests)
-            if not is_cut and not is_across and _is_word(line[start:stop], tones[start:stop]):
+            if not is_cut and not is_across and (cost := _cost(line[start:stop], tones[start:stop])):
                 further, spans = ways[len(line) - stop]
-                here.append((1 + further, [(start, stop), *spans]))
+                here.append((tuple(map(sum, zip(cost, further, strict=True))), [(start, stop), *spans]))
         ways.append(min(here, key=lambda way: way[0]))
     return ways[-1][1]
 
 
-def _is_word(word: str, tones: Sequence[str]) -> bool:
+def _cost(word: str, tones: Sequence[str]) -> tuple[int, int, int] | None:
+    """What `_divided` weighs, the less the better; None if it is no word."""
+    if len(word) == 1:
+        return 1, 0, 0
     is_doubled, is_theme = word == 2 * word[0], word in _theme_glosses()
-    return len(word) == 1 or is_doubled or is_theme or bool(_known(word, tones))
+    if not (is_doubled or is_theme or _known(word, tones)):
+        return None
+    is_ours = is_theme or word in _own_glosses()
+    return 1, -len(word) * is_ours, word[0] in _LEADING and not is_ours
 
 
 def _known(word: str, tones: Sequence[str]) -> list[tuple[list[str], str]]:

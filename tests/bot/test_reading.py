@@ -130,6 +130,20 @@ def tone_of(syllable: str) -> str:
     return next((marks[char] for char in syllable if char in marks), "")
 
 
+@pytest.mark.parametrize(
+    ("line", "divided"),
+    [("風定水中秋", "風 定 水中 秋"), ("緩轡便能驅我去", "緩 轡 便 能 驅 我 去"),
+     ("夕陽橫笛背斜暉", "夕陽 橫 笛 背 斜暉"), ("惟有清樽對白頭", "惟有 清 樽 對 白頭"),
+     ("却望并州是故鄉", "却 望 并州 是 故鄉"), ("凍雲猶在嶺頭家", "凍 雲 猶 在 嶺頭 家"),
+     ("萬里月中央", "萬里 月中央"), ("莫向樽前自相隨", "莫 向 樽 前 自 相隨"),
+     ("空見兩相思", "空 見 兩 相思"), ("漆桶聖賢多少年", "漆 桶 聖賢 多少 年"),
+     ("秋來空寂寞", "秋 來 空 寂寞"), ("此地無遺恨", "此地 無 遺恨"),
+     ("更有無窮意", "更 有 無窮 意"), ("一徑水溶溶", "一徑 水 溶溶"), ("江城上月明", "江 城 上 月 明")],
+)  # fmt: skip
+def test_the_end_of_a_line_is_divided_as_verse_is(line: str, divided: str) -> None:
+    assert [word.chars for word in words_of(line)] == divided.split()
+
+
 def test_words_mean_what_they_mean_when_read_so() -> None:
     assert len(dictionary()) > 80_000
     assert glosses("林靜鳥成歸")["鳥"] == "bird"
