@@ -235,6 +235,8 @@ def test_every_theme_of_ours_is_one_word_with_a_meaning() -> None:
     assert [theme for theme, words in found.items() if list(words) != [theme] or not words[theme]] == []
     assert "Yangzhou" in found["揚州"]["揚州"]
     assert found["秋聲"]["秋聲"] == "sounds of autumn"
+    assert found["獨坐"]["獨坐"] == "sitting alone"
+    assert found["田家"]["田家"] == "farm"
     assert pinyin_of("漁父") == ["yú", "fǔ"]
 
 
