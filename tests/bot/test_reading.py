@@ -246,6 +246,8 @@ def test_no_modern_place_or_person_stands_in_a_poem() -> None:
     said = " ".join(gloss for words in found for gloss in words.values())
     assert not any(name in said for name in ("Hirano", "Yamashita", "Nobel"))
     assert "river" in glosses("黃河入海流")["黃河"].lower(), "old names stay"
+    assert glosses("江陵") == {"江陵": "Jiangling on the Yangtze"}, "which has a county of today's beside it"
+    assert glosses("王母") == {"王母": "Queen Mother of the West"}
 
 
 @pytest.mark.parametrize("most", [2000, 1000, 600])
