@@ -30,7 +30,7 @@ _LESSER = re.compile(
     r"|classifier|prefix |suffix |sentence-final|currency|-\w+$)"
     r"|\bKangxi radical\b|\brefers to\b|\bas in\b"
     r"|\([^()]*\b(dialect|slang|coll|vulgar|intensifier|neologism|classifier|loanword(?! from Sanskrit)|Internet|Tw|PRC"
-    r"|Taiwan|comput\w+|electr\w+|engineering|math|statistics|physics|optics|geology|geography|biology|medicine|anatomy"
+    r"|Taiwan|comput\w+|electr\w+|engineering|math|statistics|physics|optics|chemistry|geology|geography|biology|medicine|anatomy"
     r"|astronomy|astrology|meteorology|linguistics|grammar|phonetics|military|law|economics|finance|commerce|printing"
     r"|photography|movie|film|TV|sports|cards|mahjong|Catholic|Protestant|Christianity|Judaism"
     r"|of a (company|computer|product|person applying))\b"

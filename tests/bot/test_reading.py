@@ -157,7 +157,7 @@ def test_words_mean_what_they_mean_when_read_so() -> None:
 @pytest.mark.parametrize(
     ("word", "meaning"),
     [("明月", "bright moon"), ("雷", "thunder"), ("犬", "dog"), ("玄", "black; mysterious"),
-     ("聽", "to listen to; to hear"), ("刺史", "provincial governor")],
+     ("聽", "to listen to; to hear"), ("刺史", "provincial governor"), ("茂", "luxuriant")],
 )  # fmt: skip
 def test_no_radical_and_no_reference_is_a_meaning(word: str, meaning: str) -> None:
     assert glosses(word)[word] == meaning
