@@ -16,11 +16,12 @@ from bot.store.poems import StoredPoem
 
 # yin1:ACT:ABOUT; a later scheme begins with yin2, and this one stays known.
 BUTTON_ID = re.compile(r"yin1:(?P<act>[a-z-]{1,20}):(?P<about>[0-9a-z-]{1,40}|[\u3400-\u9fff.]{1,80})")
+UP_ACT, DOWN_ACT = "up", "down"
+TYPED_ACT = "read-typed"  # with the lines that a person typed in its id
 # Acts whose answer only the person sees; the others show something to all.
 PRIVATE_ACTS = frozenset(
-    ("read", "read-typed", "info", "retry", "up", "down", "start", "cancel", "pick-one", "pick-two", "forget")
+    ("read", TYPED_ACT, "info", "retry", "up", "down", "start", "cancel", "pick-one", "pick-two", "forget")
 )
-UP_ACT, DOWN_ACT = "up", "down"
 POEM_ACTS = ("another", UP_ACT)  # under every poem, and under nothing else
 CARD_ACTS = ("card-dark", "card-light")
 
@@ -93,7 +94,7 @@ def poem_buttons(poem: StoredPoem, cards: bool, up: int = 0, down: int = 0) -> d
 
 def typed_buttons(lines: Sequence[str], language: str) -> discord.ui.View | None:
     """Under what was found of a poem that a person typed; None if the poem is more than an id holds."""
-    press = Press("read-typed", ".".join(lines), text("button.read", language), "📖")
+    press = Press(TYPED_ACT, ".".join(lines), text("button.read", language), "📖")
     return row([press]) if BUTTON_ID.fullmatch(press.item.custom_id or "") else None
 
 

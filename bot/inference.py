@@ -55,7 +55,7 @@ LoadPoet = Callable[[str | None], PoetLike]
 
 
 def remembering(load: LoadPoet, lately: Mapping[str, Sequence[Sequence[str]]]) -> LoadPoet:
-    """`load`, but that a poet which is loaded is told of the last poems of its version: it would repeat them at once.
+    """`load`, but a poet is told of its version's last poems before the start, which it would repeat at once.
 
     Args:
         load: Makes a poet.

@@ -18,6 +18,7 @@ from poetgen.text import couplets
 
 MAX_PAGE = 2000  # characters of a message
 _MAX_THEME_SHOWN = 60
+_OF_THE_RHYME = frozenset(("rhyme", "no rhyme", "repeated rhyme"))  # faults in any quatrain
 TONE_MARKS: Mapping[str, str] = {"L": "○", "O": "●", "LO": "◐"}
 
 
@@ -120,7 +121,7 @@ def check_page(poem: Poem, report: Report, script: Script, language: str) -> str
         for char, tone in zip(line, tones, strict=True)
         if not tone
     ]
-    if unknown:
+    if unknown and report.pattern:
         rows.append(text("check.unknown", language, chars=show(" ".join(dict.fromkeys(unknown)), script)))
     if report.borrowed:
         rows.append(text("check.borrowed", language, rhyme=_rhyme(report.borrowed, script, language)))
@@ -134,7 +135,7 @@ def check_page(poem: Poem, report: Report, script: Script, language: str) -> str
     # Verse of another kind breaks nothing.
     heading = "check.old_style" if "oblique rhyme" in kinds else "check.faults"
     rows.append(text(heading, language, count=len(faults)))
-    if report.pattern and len(poem.lines) == 4:
+    if report.pattern and len(poem.lines) == 4 and not set(kinds) <= _OF_THE_RHYME:
         meanings.append(text("check.quatrain", language))
     page = "\n".join(rows + faults + meanings)
     left_out = 0

@@ -21,7 +21,7 @@ from bot.store import Store
 from bot.store.poems import Setting, StoredPoem
 from bot.store.usage import Taken
 from bot.themes import meant, nearest
-from bot.typed import clean, script_typed, shortened
+from bot.typed import clean, shortened
 from bot.voices import Voices
 from bot.words import WordList
 from poetgen.errors import RequestError
@@ -37,7 +37,7 @@ from poetgen.poem import (
     form_named,
 )
 from poetgen.prosody import Report
-from poetgen.script import is_hanzi
+from poetgen.script import is_hanzi, script_of
 from poetgen.text import parse_poem, split_lines
 
 # Of the poems served, this share is drawn without the discriminator's choice, so that a fine-tune sees such too.
@@ -89,12 +89,14 @@ def _fitting(acrostic: str, first_line: str) -> Form:
     Raises:
         BotError: No line is as long as that.
     """
-    num_heads, num_first = (len("".join(split_lines(typed))) for typed in (acrostic, first_line))
-    lengths = sorted({form.line_lengths[0] for form in FORMS.values()})
-    if num_first and num_first not in lengths:
-        raise BotError("first_line_length", length=num_first, lengths=" / ".join(map(str, lengths)))
+    heads, first = ("".join(split_lines(typed)) for typed in (acrostic, first_line))
     lines = DEFAULT_FORM.line_lengths
-    return FORMS_BY_LENGTHS[(num_first or lines[0],) * (8 if num_heads > len(lines) else len(lines))]
+    lengths = sorted({form.line_lengths[0] for form in FORMS.values()})
+    if is_hanzi(first) and len(first) not in lengths:
+        raise BotError("first_line_length", length=len(first), lengths=" / ".join(map(str, lengths)))
+    # What is no Chinese the poet refuses, whatever the form.
+    length = len(first) if len(first) in lengths else lines[0]
+    return FORMS_BY_LENGTHS[(length,) * (8 if len(heads) > len(lines) else len(lines))]
 
 
 class Composing:
@@ -193,7 +195,7 @@ class Poems:
             RequestError: It is none.
         """
         poem = self.inference.poet.restored(parse_poem("\n".join(map(clean, typed.splitlines()))), typed)
-        return poem, self.inference.poet.inspect(poem), script_typed(typed) or self.script_for(asker)
+        return poem, self.inference.poet.inspect(poem), script_of(typed) or self.script_for(asker)
 
     def refuse_words(self, asker: Asker, typed: Iterable[str]) -> None:
         """Refuse what spells a word on the list where somebody asks.

@@ -293,7 +293,7 @@ def reading(poem: Poem, report: Report, script: Script, most: int) -> str:
     page = ""
     for longest in (40, 30, 22, 16, 11, 7, 0):
         page = "\n".join(
-            f"**{shown}**\n{spelt}" + (f"\n-# {_glossed(words, script, longest)}" if longest else "")
+            f"**{shown}**\n{spelt}" + (f"\n-# {_glossed(words, shown, longest)}" if longest else "")
             for shown, spelt, words in taken
         )
         if len(page) <= most:
@@ -312,8 +312,13 @@ def _tones(report: Report) -> list[list[str]]:
     ]
 
 
-def _glossed(words: Sequence[Word], script: Script, longest: int) -> str:
-    return " · ".join(f"{show(word.chars, script)} {fitted(word.gloss, longest)}".strip() for word in words)
+def _glossed(words: Sequence[Word], shown: str, longest: int) -> str:
+    """The meanings of a line's words, each behind its characters in the line as it is shown."""
+    rest, pieces = shown, []
+    for word in words:
+        own, rest = rest[: len(word.chars)], rest[len(word.chars) :]
+        pieces.append(f"{own} {fitted(word.gloss, longest)}".strip())
+    return " · ".join(pieces)
 
 
 def fitted(gloss: str, longest: int) -> str:

@@ -16,7 +16,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.asker import Asker
-from bot.buttons import BUTTON_ID, PRIVATE_ACTS, Press, row
+from bot.buttons import BUTTON_ID, PRIVATE_ACTS, TYPED_ACT, Press, row
 from bot.catalogue import language_of, text
 from bot.errors import MistypedError, explain
 from bot.pages import MAX_PAGE
@@ -207,7 +207,9 @@ class Replies:
         data: dict[str, Any] = {**(interaction.data or {})}
         # What was written into a form is never stored, and a menu's data hold the message that it was opened on.
         of_menu = "custom_id" not in data and data.get("type") != discord.AppCommandType.chat_input.value
-        if interaction.type is discord.InteractionType.modal_submit or of_menu:
+        pressed = BUTTON_ID.fullmatch(str(data.get("custom_id")))
+        of_typed = pressed is not None and pressed["act"] == TYPED_ACT
+        if interaction.type is discord.InteractionType.modal_submit or of_menu or of_typed:
             return False
         if "resolved" in data:
             data["resolved"] = {"channels": data["resolved"].get("channels", {})}

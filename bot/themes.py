@@ -19,6 +19,7 @@ _LANGUAGES = {"ja": 1, "ko": 2}
 # Of 1, by difflib: of a longer word one letter in four may be another; of a shorter one that is another word ("hope",
 # "home"), so a letter may be missing or too many, or all may be there in another order.
 _LIKENESS, _SHORT, _LIKENESS_IF_SHORT = 0.75, 6, 0.85
+_MAX_WORDS = 8  # of names without "and" between them
 _AND = re.compile(r"\s+(?:and|with)\s+|\s*[,&+、，]\s*", re.IGNORECASE)
 
 
@@ -75,6 +76,8 @@ def _named(name: str) -> str:
 def _joined(names: str) -> str:
     """The themes whose names stand one after another ("mountain temple"), long names first; "" if a word is none."""
     words = names.split()
+    if len(words) > _MAX_WORDS:  # a sentence, of which each way to divide it need not be tried
+        return ""
     for size in range(len(words), 0, -1):
         if head := _named(" ".join(words[:size])):
             tail = _joined(" ".join(words[size:]))

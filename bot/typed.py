@@ -6,9 +6,6 @@ Knows no language.
 import re
 import unicodedata
 
-from poetgen.poem import Script
-from poetgen.script import to_simplified, to_traditional
-
 # What Discord would read as markup, a mention or a link with another text.
 _MARKDOWN = re.compile(r"([\\*_~`|<>\[\]])")
 # At the start of a line only: headings, lists, quotes, small print.
@@ -23,13 +20,6 @@ def clean(typed: str) -> str:
     """What a person typed without control, bidi and other invisible characters, blanks made single."""
     spaced = (" " if char.isspace() else char for char in typed)
     return " ".join("".join(char for char in spaced if unicodedata.category(char) not in _INVISIBLE).split())
-
-
-def script_typed(typed: str) -> Script | None:
-    """The script that a text is in; None if both write it so."""
-    if to_simplified(typed) != typed:  # print variants (牀) are in traditional texts, too
-        return "traditional"
-    return None if to_traditional(typed) == typed else "simplified"
 
 
 def escaped(shown: str) -> str:

@@ -179,6 +179,8 @@ class Poet:
         vocabulary = self.model.vocabulary
         parts = [script.to_traditional(part) for part in split_lines(text)]
         folded = "".join(parts)
+        if text.strip() and not folded:
+            raise RequestError(code, chars=text.strip())
         if any(char not in vocabulary for char in folded):
             # Words of letters are named whole: nobody is helped by a list of their letters.
             words = dict.fromkeys(re.findall(r"[a-z]+|\S", " ".join(parts), re.IGNORECASE))

@@ -21,7 +21,7 @@ from typing import Literal
 from poetgen.errors import RequestError
 from poetgen.phonology import RHYME_GROUPS, Phonology
 from poetgen.poem import Poem
-from poetgen.script import to_simplified
+from poetgen.script import script_of, to_simplified
 
 # What is written. B keeps a level pair before its oblique fourth: the single level between obliques (孤平) is refused.
 # A ends in two levels only, never three (三平尾).
@@ -210,7 +210,7 @@ def restored(poem: Poem, typed: str, phonology: Phonology) -> Poem:
     Several characters may be simplified alike (乾, 幹 and 干 are 干), and a dictionary takes one that breaks the form
     now and then: where another of them mends it, that one is meant.
     """
-    if to_simplified(typed) != typed:
+    if script_of(typed) == "traditional":
         return poem
     lines = list(poem.lines)
     problems = check(poem, phonology).problems
@@ -383,7 +383,7 @@ def _rhyme_problems(poem: Poem, pattern: str, phonology: Phonology) -> tuple[str
         if group in own or "L" not in phonology.possible_tones(char):
             continue
         if number == 0 and group is not None and is_neighbour(group, own):
-            borrowed = own[0]
+            borrowed = next(name for name in own if is_neighbour(group, (name,)))
         else:
             kind: ProblemKind = "rhyme" if own else "no rhyme"
             problems.append(_at(kind, number, line, len(line) - 1, group=group or "", groups="/".join(own)))

@@ -59,19 +59,12 @@ _MOSTLY = {
     "只": re.compile("祇(?![园树陀洹])(?<![神地灵]祇)"),
 }
 
-_VARIANTS = {char: group for group in _VARIANT_GROUPS for char in group}
-
 _HANZI = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff]+")
 
 
 def fold(text: str) -> str:
     """`text` with print variants replaced by the form this project writes."""
     return unicodedata.normalize("NFC", text).translate(_FOLD)
-
-
-def variants(char: str) -> str:
-    """All the forms in print of a character, the one that this project writes first."""
-    return _VARIANTS.get(char, char)
 
 
 def is_hanzi(text: str) -> bool:
@@ -89,15 +82,33 @@ def to_simplified(text: str) -> str:
     return str(_converter("t2s").convert(text))
 
 
+def script_of(text: str) -> Script | None:
+    """The script that a text is in by more of its characters; None if both write it so.
+
+    Some stand in texts of either (空濛 in a simplified one, 牀 beside 床 in a traditional one).
+    """
+    traditional = _num_others(text, to_simplified(text))
+    simplified = _num_others(text, fold(_from_simplified(text)))
+    if simplified > traditional:
+        return "simplified"
+    return "traditional" if traditional else None
+
+
+def _num_others(text: str, other: str) -> int:
+    return sum(char != one for char, one in zip(text, other, strict=False))
+
+
+def _from_simplified(text: str) -> str:
+    return str(_converter("s2t").convert(text))
+
+
 def to_traditional(text: str) -> str:
     """What a person typed, in folded traditional characters.
 
-    A text that holds a traditional-only character is taken as traditional throughout; otherwise OpenCC turns it
+    A text that is more traditional than simplified is taken as traditional throughout; otherwise OpenCC turns it
     from simplified phrase by phrase (so that a lone 云 becomes 雲).
     """
-    if to_simplified(text) == text:
-        text = str(_converter("s2t").convert(text))
-    return fold(text)
+    return fold(text if script_of(text) == "traditional" else _from_simplified(text))
 
 
 def show(text: str, script: Script) -> str:

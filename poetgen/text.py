@@ -27,7 +27,7 @@ def parse_poem(text: str) -> Poem:
         RequestError: It is empty or holds something other than Chinese characters.
     """
     pieces = _cut(split_lines(text))
-    lines = tuple(script.to_traditional(line) for line in pieces[_num_before(pieces) :])
+    lines = tuple(script.to_traditional("\n".join(pieces[_num_before(pieces) :])).split())
     if not lines:
         raise RequestError("poem_empty")
     for line in lines:

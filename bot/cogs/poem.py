@@ -15,7 +15,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.asker import Asker
-from bot.buttons import Press, poem_buttons, row
+from bot.buttons import TYPED_ACT, Press, poem_buttons, row
 from bot.card import Shade, alt_text
 from bot.catalogue import text
 from bot.client import PoetBot
@@ -57,7 +57,7 @@ class PoemCog(commands.Cog):
         bot.on_press("another", self._again("another"))
         bot.on_press("vary", self._again("vary"))
         bot.on_press("read", self._read)
-        bot.on_press("read-typed", self._read_typed)
+        bot.on_press(TYPED_ACT, self._read_typed)
         bot.on_press("info", self._info)
         bot.on_press("card", self._card)
         bot.on_press("card-dark", partial(self._redraw, shade="dark"))

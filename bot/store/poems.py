@@ -166,12 +166,12 @@ class PoemShelf:
         return [stored(row) for row in await self._database.all(query)]
 
     async def lately(self, limit: int) -> dict[str, list[tuple[str, ...]]]:
-        """The lines of the last poems of all, by the version that wrote them, the oldest first."""
-        found: dict[str, list[tuple[str, ...]]] = {}
+        """The lines of the last poems of all, by the version that wrote them, the oldest first; no poem twice."""
+        found: dict[str, dict[tuple[str, ...], None]] = {}
         for row in reversed(await self._database.all(sa.select(poems).order_by(poems.c.id.desc()).limit(limit))):
             poem = stored(row)
-            found.setdefault(poem.version, []).append(poem.lines)
-        return found
+            found.setdefault(poem.version, {})[poem.lines] = None
+        return {version: list(lines) for version, lines in found.items()}
 
     async def of_message(self, message_id: int) -> StoredPoem | None:
         """The poem that a message shows; None if it shows none of ours."""

@@ -53,6 +53,21 @@ async def test_check_shows_a_form_and_answers_it(place: Place) -> None:
     assert "is not Chinese characters only" in refused.response.content
 
 
+async def test_typed_poem_is_kept_for_no_second_try(
+    simcord_env: simcord.Env, place: Place, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = await place.bob.submit_modal(await place.bob.slash(place.channel, "check"), {"poem": BAD_POEM})
+    assert answer.response is not None
+    [read] = buttons(answer.response)
+    monkeypatch.setattr("bot.cogs.poem.reading", None)  # so that it fails
+    failed = await place.bob.click(answer.response, custom_id=read.custom_id)
+    assert failed.response is not None
+    assert "Something went wrong" in failed.response.content
+    assert buttons(failed.response) == []
+    assert rows("SELECT * FROM retries") == []
+    simcord_env.errors.clear()
+
+
 async def test_top_ranks_by_what_votes_allow_to_believe(place: Place, rows: Rows) -> None:
     assert "No poem of this server has a 👍" in await _said(place, place.bob, "top")
     first, second = await place.poem(theme="春"), await place.poem(theme="秋")

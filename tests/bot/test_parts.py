@@ -71,6 +71,7 @@ def test_words_are_found_folded_forwards_and_backwards(typed: str) -> None:
     ("typed", "theme"),
     [("Cats", "貓"), ("moon and flowers", "月花"), ("Wine, snow", "酒雪"), ("I miss my cat", "I miss my cat"),
      ("mountain temple", "山寺"), ("old friend wine and flower moon", "故人酒花月"), ("moon nonsense", "moon nonsense"),
+     ("autumn rain " * 400 + "zzz", "autumn rain " * 400 + "zzz"),
      ("秋夜", "秋夜"), ("moon and nonsense", "moon and nonsense")],
 )  # fmt: skip
 def test_themes_are_meant_in_the_plural_and_together(typed: str, theme: str) -> None:

@@ -51,10 +51,10 @@ async def test_migrations_make_the_tables_from_nothing(store: Store, database: P
 
 
 async def test_last_poems_are_told_by_version_the_oldest_first(store: Store, composition: Composition) -> None:
-    for version, line in (("b", "春"), ("a", "夏"), ("b", "秋"), ("a", "冬")):
+    for version, line in (("b", "春"), ("a", "夏"), ("b", "秋"), ("a", "冬"), ("a", "冬")):
         poem = replace(composition.poem, lines=(line,))
         await _add(store, replace(composition, poem=poem, version=version))
-    assert await store.poems.lately(3) == {"a": [("夏",), ("冬",)], "b": [("秋",)]}
+    assert await store.poems.lately(4) == {"a": [("夏",), ("冬",)], "b": [("秋",)]}
 
 
 async def test_deletion_reads_no_whole_table(store: Store, rows: Rows) -> None:

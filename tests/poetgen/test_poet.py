@@ -29,6 +29,7 @@ def known(poet: Poet, number: int = 4) -> str:
         (PoemRequest(theme="🌙"), "does not know: 🌙"),
         (PoemRequest(theme="rain and wind, rain"), "does not know: rain and wind$"),
         (PoemRequest(theme="autumn"), "does not know: autumn$"),
+        (PoemRequest(first_line="，，"), "does not know: ，，$"),
         (PoemRequest(seed=-1), "A seed is a number"),
         (PoemRequest(seed=MAX_SEED + 1), "A seed is a number"),
         (PoemRequest(vary=MAX_SEED + 1), "A seed is a number"),

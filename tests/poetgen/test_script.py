@@ -48,3 +48,18 @@ def test_each_script_is_as_it_is_printed_today(text: str, simplified: str, tradi
     assert script.show(text, "simplified") == simplified
     assert script.show(text, "traditional") == traditional
     assert script.to_traditional(script.show(text, "traditional")) == script.fold(text), "typed again, it is the same"
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [("黃河入海流", "traditional"), ("黄河入海流", "simplified"), ("白日依山", None),
+     ("牀前看月光，舉頭望山月。", "traditional"), ("黃河 黄河", "traditional"), ("", None),
+     ("春眠不覺曉，處處聞啼鳥。", "traditional"), ("春眠不觉晓，处处闻啼鸟。", "simplified"),
+     ("水光潋滟晴方好，山色空濛雨亦奇。", "simplified"), ("细雨濛濛湿楚台，经春归客", "simplified")],
+)  # fmt: skip
+def test_script_is_told_by_most_characters(typed: str, found: str | None) -> None:
+    assert script.script_of(typed) == found
+
+
+def test_a_simplified_text_is_converted_throughout() -> None:
+    assert script.to_traditional("细雨濛濛湿楚台\n经春归客") == "細雨濛濛濕楚臺\n經春歸客"
