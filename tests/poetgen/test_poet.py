@@ -218,13 +218,16 @@ def test_a_variation_is_near_its_poem_and_replays_by_its_seed_alone(poet: Poet) 
 def test_a_variation_is_another_poem_where_there_is_one(poet: Poet, monkeypatch: pytest.MonkeyPatch) -> None:
     # So near that most variations are the poem itself.
     monkeypatch.setattr("poetgen.drafting._VARIATION_ANGLE", 0.02)
-    for seed in range(10):
+    num_others = 0
+    for seed in range(4):
         asked = PoemRequest(FORMS["wulv"], vary=seed, candidates=32)
         (first,) = poet.compose([replace(asked, vary=None, seed=seed)])
         each = poet.compose([replace(asked, candidates=1)] * 32, source=random.Random(seed))
         (varied,) = poet.compose([asked], source=random.Random(seed))
         if any(item.poem != first.poem for item in each):
+            num_others += 1
             assert varied.poem != first.poem
+    assert num_others > 0
     monkeypatch.setattr("poetgen.drafting._VARIATION_ANGLE", 0.0)
     (same,) = poet.compose([asked])
     assert same.poem == first.poem, "where there is none, the poem itself"
