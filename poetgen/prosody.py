@@ -61,8 +61,8 @@ PROBLEM_TEXTS: Mapping[ProblemKind, str] = MappingProxyType(
     {
         "form": "A regulated poem has 4 or 8 lines of 5 or 7 characters each; this has lines of {lengths}.",
         "oblique rhyme": (
-            "Its even lines end in oblique tones (仄): that is old-style verse (古體), which has no pattern of tones "
-            "to keep; it is no regulated verse."
+            "Its even lines end in oblique tones (仄): that may be old-style verse (古體), which has no pattern of "
+            "tones to keep; it is no regulated verse."
         ),
         "level wanted": "Line {number}, {line}: character {place}, {char}, should be level (平).",
         "oblique wanted": "Line {number}, {line}: character {place}, {char}, should be oblique (仄).",
