@@ -41,7 +41,7 @@ _MODERN_NAME = re.compile(
     r"|neighborhood|writer|actor|singer|Prize|province|\bcity\b|\btown\b|economic hub|\((1[6-9]|20)\d\d",
     re.IGNORECASE,
 )
-# As `pinyin_of` has them, for who must not wait until it is loaded.
+# As `words_of` has them, for who must not wait until it is loaded.
 RHYMES_SPELT: Mapping[str, str] = {
     "東": "dōng", "冬": "dōng", "江": "jiāng", "支": "zhī", "微": "wēi", "魚": "yú", "虞": "yú", "齊": "qí",
     "佳": "jiā", "灰": "huī", "真": "zhēn", "文": "wén", "元": "yuán", "寒": "hán", "刪": "shān", "先": "xiān",
@@ -160,11 +160,6 @@ def words_of(line: str, tones: Sequence[str] = ()) -> list[Word]:
             gloss = _theme_glosses().get(word) or next((text for said, text in own if said == pinyin[0]), "")
         words.append(Word(word, tuple(to_tone(syllable.replace("v", "ü")) for syllable in pinyin), gloss))
     return words
-
-
-def pinyin_of(line: str, tones: Sequence[str] = ()) -> list[str]:
-    """The pinyin of each character of a line, as `words_of` has it."""
-    return [syllable for word in words_of(line, tones) for syllable in word.pinyin]
 
 
 @functools.cache

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.reading import RHYMES_SPELT, Word, dictionary, fitted, pinyin_of, reading, words_of
+from bot.reading import RHYMES_SPELT, Word, dictionary, fitted, reading, words_of
 from bot.themes import themes
 from poetgen import prosody
 from poetgen.phonology import RHYME_GROUPS
@@ -26,6 +26,10 @@ ENTERING = "曲拂食拾榼績卒亟啅藉脊肋竺磕沓殼暍擿撒帖喝嗒�
 
 def glosses(line: str, tones: str = "") -> dict[str, str]:
     return {word.chars: word.gloss for word in words_of(line, tones)}
+
+
+def pinyin_of(line: str, tones: str = "") -> list[str]:
+    return [syllable for word in words_of(line, tones) for syllable in word.pinyin]
 
 
 def own_rows() -> Iterator[tuple[str, str, str]]:
