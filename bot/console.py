@@ -31,6 +31,7 @@ _ASKER = Asker(CONSOLE, guild_id=CONSOLE, admin=True, moderator=True, owner=True
 _RATINGS = {"up": VOTES[UP], "down": VOTES[DOWN], "clear": None}
 _MAX_READING = 10_000
 _WORDLESS = ("another", "vary", "info", "delete", "report", "about", "quit")
+_OF_SEVERAL_WORDS = ("theme", "acrostic", "first_line")
 _EXPORT_FILE = "yin-privacy.json"
 
 Command = Callable[[str], Awaitable[None]]
@@ -240,7 +241,9 @@ class Console:
 
 
 def typed_options(command: str, rest: str, names: tuple[str, ...]) -> dict[str, str]:
-    """`form:qijue theme:秋夜` as a dict; a value goes on until the next option, what stands before them is the theme.
+    """`form:qijue theme:秋夜` as a dict; a value goes on until the next option.
+
+    What stands before them is the theme, and so is what stands behind an option that is one word (`form:qijue 秋夜`).
 
     Raises:
         BotError: Something is none of the options, or is given twice.
@@ -254,4 +257,9 @@ def typed_options(command: str, rest: str, names: tuple[str, ...]) -> dict[str, 
         found, pieces = ["theme", *found], ["theme:", before, *pieces]
     if doubled := next((name for name in found if found.count(name) > 1), None):
         raise BotError("twice", name=doubled)
-    return {name: value.strip() for name, value in zip(found, pieces[1::2], strict=True)}
+    options = {name: value.strip() for name, value in zip(found, pieces[1::2], strict=True)}
+    for name, value in options.items():
+        if name not in _OF_SEVERAL_WORDS and " " in value and "theme" not in options:
+            options[name], options["theme"] = value.split(maxsplit=1)
+            break
+    return options

@@ -207,6 +207,14 @@ async def test_form_is_what_fits_whatever_stands_between_the_characters(
     assert rows("SELECT form FROM poems") == [(form,)]
 
 
+@pytest.mark.parametrize(
+    "line", ["/poem form:wujue 秋夜", "/poem 秋夜 form:wujue", "/poem form:wujue autumn night seed:9"]
+)
+async def test_theme_may_stand_before_or_behind_options(services: Services, rows: Rows, line: str) -> None:
+    await _session(services, line)
+    assert rows("SELECT form, theme FROM poems") == [("wujue", "秋夜")]
+
+
 async def test_any_poem_is_read_out(services: Services) -> None:
     said = await _session(services, "/read 白日依山尽，黄河入海流。欲穷千里目，更上一层楼。")
     assert "白日依山尽\nbái rì yī shān jìn\n" in said
