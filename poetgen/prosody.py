@@ -169,11 +169,13 @@ def _fits(template: str, tones: Sequence[str]) -> bool:
     return all(wanted == "X" or wanted in heard for wanted, heard in zip(template, tones, strict=True))
 
 
-def _line_fits(line_type: str, tones: Sequence[str], next_tones: Sequence[str] | None) -> bool:
+@functools.lru_cache(maxsize=100_000)  # a corpus has the same tones again and again
+def _line_fits(line_type: str, tones: tuple[str, ...], next_third: str) -> bool:
+    """Whether a line may be of a type, where the next line's third tone from the end may be `next_third`."""
     cores = LINE_TYPES[line_type] + _TOLERATED[line_type]
     if any(_fits(template, tones) for template in _prefixed(cores, len(tones))):
         return True
-    rescued = line_type == "a" and next_tones is not None and "L" in next_tones[-3]
+    rescued = line_type == "a" and "L" in next_third
     return rescued and _fits(_prefixed((_RESCUED_A,), len(tones))[0], tones)
 
 
@@ -193,7 +195,7 @@ def check(poem: Poem, phonology: Phonology) -> Report:
         return Report("", None, told, told, (Problem("oblique rhyme", -1, -1, {}),))
     problems, pattern, kinds = _nearest_pattern(poem, tones)
     rhyme, rhyme_problems, borrowed = _rhyme_problems(poem, pattern, phonology)
-    heard = _without_unknown(_settled(tones, kinds), poem, phonology)
+    heard = _without_unknown([_settled(*line) for line in zip(tones, kinds, strict=True)], poem, phonology)
     return Report(pattern, rhyme, told, heard, tuple(problems + rhyme_problems), borrowed)
 
 
@@ -238,38 +240,31 @@ def _simplified_alike(phonology: Phonology) -> Mapping[str, str]:
     return {simplified: chars for simplified, chars in found.items() if len(chars) > 1}
 
 
-def _settled(tones: Sequence[Sequence[str]], kinds: str) -> tuple[tuple[str, ...], ...]:
-    """How characters are heard in lines of these types: what the pattern decides, is decided."""
-    settled = []
-    for heard, kind in zip(tones, kinds, strict=True):
-        templates = _prefixed(LINE_TYPES[kind] + _TOLERATED[kind], len(heard))
-        fitting = [template for template in templates if _fits(template, heard)]
-        wanted = [set(places) for places in zip(*fitting, strict=True)] or [{"X"}] * len(heard)
-        settled.append(
-            tuple(
-                next(iter(ones)) if len(ones) == 1 and "X" not in ones else own
-                for ones, own in zip(wanted, heard, strict=True)
-            )
-        )
-    return tuple(settled)
+@functools.lru_cache(maxsize=100_000)
+def _settled(heard: tuple[str, ...], kind: str) -> tuple[str, ...]:
+    """How the characters of a line of this type are heard: what the pattern decides, is decided."""
+    templates = _prefixed(LINE_TYPES[kind] + _TOLERATED[kind], len(heard))
+    fitting = [template for template in templates if _fits(template, heard)]
+    wanted = [set(places) for places in zip(*fitting, strict=True)] or [{"X"}] * len(heard)
+    return tuple(
+        next(iter(ones)) if len(ones) == 1 and "X" not in ones else own for ones, own in zip(wanted, heard, strict=True)
+    )
 
 
-def _nearest_pattern(poem: Poem, tones: Sequence[Sequence[str]]) -> tuple[list[Problem], str, str]:
+def _nearest_pattern(poem: Poem, tones: Sequence[tuple[str, ...]]) -> tuple[list[Problem], str, str]:
     """What breaks the tones, the pattern of the first couplet, and the line types that lines were held against.
 
     Each couplet is taken for what it comes nearest to by itself: one that does not adhere to the one before is one
     fault, and not a fault in each of its lines.
     """
 
-    @functools.cache
     def fits(number: int, line_type: str) -> bool:
-        return _line_fits(line_type, tones[number], tones[number + 1] if number + 1 < len(tones) else None)
+        return _line_fits(line_type, tones[number], tones[number + 1][-3] if number + 1 < len(tones) else "")
 
-    later = len(poem.lines) // 2 - 1
-    costs: dict[str, int] = {}
-    for couplets in itertools.product([pattern[:2] for pattern in PATTERNS], *[_CONTINUATION] * later):
-        kinds = "".join(couplets)
-        costs[kinds] = sum(not fits(*line) for line in enumerate(kinds)) + len(_not_adhering(kinds))
+    costs = {
+        kinds: sum(not fits(*line) for line in enumerate(kinds)) + len(_not_adhering(kinds))
+        for kinds in _ways_to_go_on(len(poem.lines))
+    }
     fewest = min(costs.values())
     candidates = [(_tone_problems(kinds, poem, tones, fits), kinds) for kinds, cost in costs.items() if cost == fewest]
     problems, kinds = min(candidates, key=lambda found: len(found[0]))
@@ -277,9 +272,18 @@ def _nearest_pattern(poem: Poem, tones: Sequence[Sequence[str]]) -> tuple[list[P
     return problems, pattern, kinds
 
 
-def _not_adhering(kinds: str) -> list[int]:
+@functools.cache
+def _ways_to_go_on(num_lines: int) -> tuple[str, ...]:
+    """The line types of whole poems, each couplet of any kind that may stand at its place."""
+    later = num_lines // 2 - 1
+    couplets = itertools.product([pattern[:2] for pattern in PATTERNS], *[_CONTINUATION] * later)
+    return tuple("".join(kinds) for kinds in couplets)
+
+
+@functools.cache
+def _not_adhering(kinds: str) -> tuple[int, ...]:
     """The lines that begin a couplet which does not go on as the one before leads to."""
-    return [number for number in range(2, len(kinds), 2) if kinds[number - 1].lower() != kinds[number].lower()]
+    return tuple(number for number in range(2, len(kinds), 2) if kinds[number - 1].lower() != kinds[number].lower())
 
 
 def _tone_problems(
@@ -368,7 +372,8 @@ def is_neighbour(group: str, own: Sequence[str]) -> bool:
 def _rhyme_problems(poem: Poem, pattern: str, phonology: Phonology) -> tuple[str | None, list[Problem], str]:
     """The poem's rhyme group, what breaks it, and the neighbouring group that a first line takes, if it does."""
     ends = {number: poem.lines[number][-1] for number in rhyming_lines(pattern, len(poem.lines))}
-    votes = Counter(group for char in ends.values() for group in rhyme_groups_of(char, phonology))
+    groups = {char: rhyme_groups_of(char, phonology) for char in ends.values()}
+    votes = Counter(group for char in ends.values() for group in groups[char])
     group = max(votes, key=lambda name: (votes[name], -RHYME_GROUPS.index(name))) if votes else None
     problems: list[Problem] = []
     borrowed = ""
@@ -378,7 +383,7 @@ def _rhyme_problems(poem: Poem, pattern: str, phonology: Phonology) -> tuple[str
         if char in seen:
             problems.append(_at("repeated rhyme", number, line, len(line) - 1))
         seen.add(char)
-        own = rhyme_groups_of(char, phonology)
+        own = groups[char]
         # An end that is not level is no rhyme at all, and has been named for that.
         if group in own or "L" not in phonology.possible_tones(char):
             continue
