@@ -23,7 +23,7 @@ from bot.doctor import examine
 from bot.errors import NotNowError, StartError
 from bot.finetuning import FinetuneLimits, Finetuning
 from bot.health import Health
-from bot.inference import THREAD_NAME, Inference, load_poet, remembering
+from bot.inference import REMEMBERED, THREAD_NAME, Inference, load_poet
 from bot.lines import has_input, typed_lines
 from bot.logs import errors_counted, set_up_logging
 from bot.metrics import Metrics
@@ -50,7 +50,6 @@ _USAGE = (
     "or `erase-server SERVER_ID`."
 )
 _TRIM_SECONDS = 60.0
-_REMEMBERED = 300  # of the poems before the start; readers notice only what many more cost
 _PRIVACY_FILE = Path(__file__).parents[1] / "PRIVACY.md"
 
 
@@ -75,13 +74,13 @@ async def built(settings: Settings) -> AsyncIterator[Services]:
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(await Store.open(settings.database_url))
         await store.servers.load()
-        load = partial(load_poet, settings.poetgen_home, settings.torch_threads)
         inference = Inference(
-            remembering(load, await store.poems.lately(_REMEMBERED)),
+            partial(load_poet, settings.poetgen_home, settings.torch_threads),
             queue_size=settings.queue_size,
             max_batch=settings.max_batch,
             max_voices=settings.max_voices,
             composed=metrics.composed.observe,
+            lately=await store.poems.lately(REMEMBERED),
         )
         await stack.enter_async_context(inference)
         metrics.count_queue(lambda: inference.num_waiting)

@@ -25,6 +25,7 @@ class Asker:
         admin: Whether they may manage the server.
         moderator: Whether they may delete messages here.
         owner: Whether the bot is theirs and this is its owner's server.
+        present: Whether the bot is a member there, and not only its commands are; true in a direct message.
         can_react: Whether the bot may put reactions under its messages here.
     """
 
@@ -38,6 +39,7 @@ class Asker:
     admin: bool = False
     moderator: bool = False
     owner: bool = False
+    present: bool = True
     can_react: bool = False
 
     @property
@@ -60,11 +62,13 @@ class Asker:
         """The server, which this person manages.
 
         Raises:
-            BotError: They do not, or it is a direct message.
+            BotError: They do not, or it is a direct message, or a server that the bot is no member of.
         """
         server = self.server
         if not self.admin:
             raise BotError("not_allowed")
+        if not self.present:
+            raise BotError("not_present")
         return server
 
     def must_own(self) -> None:

@@ -60,6 +60,10 @@ def refusal(error: PoetgenError, language: str) -> str:
     if "form" in values:
         values["form"] = texts.get(f"form.{values['form']}", values["form"])
     if "forms" in values:
-        values["forms"] = ", ".join(f"{name} ({texts[f'form.{name}']})" for name in FORMS)
+        named = [(name, texts[f"form.{name}"]) for name in FORMS]
+        if language == DEFAULT_LANGUAGE:
+            values["forms"] = ", ".join(f"{name} ({form})" for name, form in named)
+        else:
+            values["forms"] = "、".join(f"{name}（{form}）" for name, form in named)
     shown = texts.get(f"request.{error.code}", REQUEST_TEXTS[error.code]).format(**values)
     return show(shown, "simplified") if language == "zh-CN" else shown

@@ -17,7 +17,7 @@ from discord.ext import commands
 
 from bot.buttons import Press
 from bot.errors import BotError
-from bot.replies import AGAIN, Replies
+from bot.replies import AGAIN, EXPIRED, Replies
 from bot.services import Services
 from bot.translator import CatalogueTranslator
 
@@ -27,6 +27,16 @@ _TELL_AGAIN_SECONDS = 3600.0  # two bots with one token would else tell Discord 
 _REPLY_SECONDS = 1.5  # how long a stopping bot waits for its last replies to be sent
 
 PressHandler = Callable[[discord.Interaction[Any], str], Awaitable[None]]
+
+
+def _without_user(record: logging.LogRecord) -> bool:
+    """A failed autocomplete, which discord.py logs with the person's id: without it, and mildly if it came too late."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, discord.HTTPException) and error.code in EXPIRED:
+        record.levelno, record.levelname, record.exc_info = logging.WARNING, "WARNING", None
+    if record.msg.startswith("Ignoring exception in autocomplete") and isinstance(record.args, tuple):
+        record.msg, record.args = "suggestions for %r could not be made", record.args[:1]
+    return True
 
 
 class PoetTree(app_commands.CommandTree["PoetBot"]):
@@ -73,6 +83,7 @@ class PoetBot(commands.Bot):
         )
         self.services = services
         self.replies = Replies(self, services)
+        logging.getLogger("discord.app_commands.tree").addFilter(_without_user)
         self._connected = False
         self._told_again = -_TELL_AGAIN_SECONDS
         self._press_handlers: dict[str, PressHandler] = {}

@@ -5,7 +5,7 @@ Knows no Discord.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 
 from bot.asker import Asker
@@ -13,8 +13,7 @@ from bot.errors import BotError
 from bot.poems import Poems
 from bot.store.comparisons import Comparison
 from bot.store.poems import Setting, StoredPoem
-from bot.themes import meant, themes
-from bot.typed import clean
+from bot.themes import themes
 from poetgen.poem import Composition, PoemRequest
 
 
@@ -64,7 +63,7 @@ class Comparing:
         self, asker: Asker, theme: str, versions: tuple[str, str]
     ) -> AsyncIterator[Awaitable[tuple[int, StoredPoem, StoredPoem]]]:
         """Two poems under way, in an order drawn by lot; awaited, the comparison's id and both. One of the quota."""
-        theme = meant(clean(theme)) or self._chance.choice(themes()).hanzi
+        theme = self._poems.theme(theme) or self._chance.choice(themes()).hanzi
         self._poems.refuse_words(asker, [theme])
         request = self._poems.checked(PoemRequest(theme=theme))
         order = list(versions)
@@ -72,17 +71,18 @@ class Comparing:
         async with self._poems.counted(asker):
             answers = [self._poems.inference.submit(request, version) for version in order]
             try:
-                yield self._write(asker, request, answers)
+                yield self._write(asker, request, dict(zip(order, answers, strict=True)))
             finally:
                 for answer in answers:
                     answer.cancel()
 
     async def _write(
-        self, asker: Asker, request: PoemRequest, answers: Sequence[asyncio.Future[Composition]]
+        self, asker: Asker, request: PoemRequest, answers: Mapping[str, Awaitable[Composition]]
     ) -> tuple[int, StoredPoem, StoredPoem]:
-        compositions = await asyncio.gather(*answers)
-        if not all(self._poems.may_show(composition, asker.guild_id) for composition in compositions):
-            raise BotError("word")
+        composed, server = self._poems.composed, asker.guild_id
+        compositions = await asyncio.gather(
+            *(composed(answer, request, version, server) for version, answer in answers.items())
+        )
         first, second = [await self._keep(asker, request, composition) for composition in compositions]
         store = self._poems.store
         return await store.comparisons.add(asker.user_id, asker.guild_id, first.id, second.id), first, second

@@ -81,7 +81,7 @@ class Console:
                 except BrokenPipeError:
                     raise  # whoever read the answers has gone
                 except Exception as error:
-                    self._show(explain(error, self._asker().language).text)
+                    self._show(explain(error, self._asker().language, operator=True).text)
 
     async def _answer(self, line: str) -> None:
         if not line.startswith("/"):

@@ -140,5 +140,5 @@ class DailyPoems:
         if message_id is None:
             message_id = await self._poster.post(poem)
         if message_id is not None:
-            await self._poems.shown(poem.id, message_id)
+            await self._poems.note_message(poem.id, message_id)
         await store.dailies.posted(daily.guild_id, day)

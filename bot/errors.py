@@ -15,7 +15,7 @@ import secrets
 from dataclasses import dataclass
 
 from bot.catalogue import DEFAULT_LANGUAGE, refusal, text
-from poetgen.errors import PoetgenError
+from poetgen.errors import PoetgenError, RequestError
 
 _log = logging.getLogger(__name__)
 
@@ -81,12 +81,20 @@ class Explanation:
     error_id: str | None = None
 
 
-def explain(error: BaseException, language: str = DEFAULT_LANGUAGE) -> Explanation:
-    """What to tell; an error that nobody expected is logged with its traceback under a short id."""
+def explain(error: BaseException, language: str = DEFAULT_LANGUAGE, *, operator: bool = False) -> Explanation:
+    """What to tell; an error that nobody expected is logged with its traceback under a short id.
+
+    Args:
+        error: What happened.
+        language: Of the text.
+        operator: Whether it is told to who runs the bot, and can mend what no member can.
+    """
     if isinstance(error, BotError):
         return Explanation(text(f"error.{error.key}", language, **error.values))
-    if isinstance(error, PoetgenError):
+    if isinstance(error, RequestError):
         return Explanation(refusal(error, language))
+    if operator and isinstance(error, PoetgenError):
+        return Explanation(str(error))
     error_id = secrets.token_hex(4)
     _log.error("error %s", error_id, exc_info=error)
     return Explanation(text("error.unexpected", language, error_id=error_id), error_id)

@@ -7,11 +7,12 @@ import asyncio
 import logging
 import math
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol, Self
 
 from bot.errors import BotError, BusyError, ClosingError
@@ -21,6 +22,7 @@ from poetgen.prosody import Report
 
 _log = logging.getLogger(__name__)
 THREAD_NAME = "poet"
+REMEMBERED = 300  # poems of a version that it is told of when it is loaded; readers notice only what many more cost
 # How long a batch may take before requests that wait together get fewer candidates each, and how few at the least.
 _BATCH_SECONDS, _LEAST_CANDIDATES = 0.5, 2
 _FIRST_GUESS = 0.02  # seconds a candidate, until a batch was measured
@@ -54,22 +56,6 @@ class PoetLike(Protocol):
 LoadPoet = Callable[[str | None], PoetLike]
 
 
-def remembering(load: LoadPoet, lately: Mapping[str, Sequence[Sequence[str]]]) -> LoadPoet:
-    """`load`, but a poet is told of its version's last poems before the start, which it would repeat at once.
-
-    Args:
-        load: Makes a poet.
-        lately: A version -> the lines of its last poems, the oldest first.
-    """
-
-    def loaded(version: str | None) -> PoetLike:
-        poet = load(version)
-        poet.remember(lately.get(poet.version, ()))
-        return poet
-
-    return loaded
-
-
 def load_poet(home: Path | None, num_threads: int, version: str | None) -> PoetLike:
     """A version of the poet; None for the shared current one.
 
@@ -99,6 +85,8 @@ class Inference:
         max_voices: How many versions stay loaded; the one used longest ago goes first.
         hung_seconds: A batch that takes longer has failed, and another thread goes on with the next.
         composed: Told the seconds that each batch took.
+        lately: A version -> the lines of its last poems before the start, the oldest first. A version that is loaded is
+            told of its last ones, which it would repeat at once.
     """
 
     def __init__(
@@ -110,12 +98,14 @@ class Inference:
         max_voices: int = 4,
         hung_seconds: float = 60.0,
         composed: Callable[[float], None] = lambda seconds: None,
+        lately: Mapping[str, Sequence[Sequence[str]]] = MappingProxyType({}),
     ) -> None:
         self._load = load
         self._max_batch = max_batch
         self._max_voices = max_voices
         self._hung_seconds = hung_seconds
         self._composed = composed
+        self._lately = {version: deque(poems, REMEMBERED) for version, poems in lately.items()}  # the thread's too
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(queue_size)
         self._thread = _new_thread()
         self._first: PoetLike | None = None
@@ -139,7 +129,7 @@ class Inference:
         await self.close()
 
     async def _load_first(self) -> None:
-        self._first = await asyncio.get_running_loop().run_in_executor(self._thread, self._load, None)
+        self._first = await asyncio.get_running_loop().run_in_executor(self._thread, self._loaded, None)
         self._poets = OrderedDict({self._first.version: self._first})
 
     @property
@@ -282,7 +272,16 @@ class Inference:
             _log.exception("the poet could not be loaded again; the one before goes on")
 
     def _compose(self, version: str | None, requests: Sequence[PoemRequest]) -> list[Composition]:
-        return self._voice(version).compose(requests)
+        poet = self._voice(version)
+        compositions = poet.compose(requests)
+        lately = self._lately.setdefault(poet.version, deque(maxlen=REMEMBERED))
+        lately.extend(composition.poem.lines for composition in compositions)
+        return compositions
+
+    def _loaded(self, version: str | None) -> PoetLike:
+        poet = self._load(version)
+        poet.remember(self._lately.get(poet.version, ()))
+        return poet
 
     def _voice(self, version: str | None) -> PoetLike:
         if version is None:
@@ -290,7 +289,7 @@ class Inference:
         poet = self._poets.get(version)
         if poet is None:
             try:
-                poet = self._load(version)
+                poet = self._loaded(version)
             except CheckpointError as error:
                 _log.warning("version %s cannot be loaded: %s", version, error)
                 raise BotError("version_gone", version=version) from None

@@ -3,6 +3,9 @@
 Knows no Discord.
 """
 
+from collections.abc import Callable
+from itertools import islice
+
 from bot.asker import Asker
 from bot.errors import BotError
 from bot.ranking import PERIODS, wilson
@@ -14,8 +17,16 @@ _SHOWN = 10
 _DAY_MS = 86_400_000
 
 
-async def leaderboard(store: Store, asker: Asker, period: str) -> list[tuple[StoredPoem, int, int]]:
+async def leaderboard(
+    store: Store, asker: Asker, period: str, may_tell: Callable[[int | None], bool] = lambda channel_id: True
+) -> list[tuple[StoredPoem, int, int]]:
     """The ten best poems of the asker's server, with their votes.
+
+    Args:
+        store: Where they are kept.
+        asker: Who asks.
+        period: A name of `PERIODS`.
+        may_tell: Whether a poem may be told of that stands in a channel.
 
     Raises:
         BotError: There is no such period, or it is a direct message.
@@ -25,4 +36,7 @@ async def leaderboard(store: Store, asker: Asker, period: str) -> list[tuple[Sto
     days = PERIODS[period]
     since = 0 if days is None else now_ms() - days * _DAY_MS
     found = await store.votes.tallies(asker.server, since)
-    return sorted(found, key=lambda entry: (-wilson(entry[1], entry[2]), -entry[0].id))[:_SHOWN]
+    best = sorted(found, key=lambda tally: (-wilson(tally.up, tally.down), -tally.poem_id))
+    told = islice((tally for tally in best if may_tell(tally.channel_id)), _SHOWN)
+    poems = [(await store.poems.get(tally.poem_id), tally.up, tally.down) for tally in told]
+    return [(poem, up, down) for poem, up, down in poems if poem is not None]

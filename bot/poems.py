@@ -6,7 +6,7 @@ Knows no Discord and no terminal; both call this. `begin` is quick and refuses a
 import asyncio
 import random
 import re
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -129,14 +129,8 @@ class Composing:
 
     async def poem(self) -> StoredPoem:
         """Wait for the poem, and keep it before anybody sees it."""
-        answer = self._answer
-        for left in reversed(range(1 if self._request.seed is not None else _TRIES)):
-            composition = await answer
-            if self._poems.may_show(composition, self._setting.guild_id):
-                return await self._poems.store.poems.add(self._setting, self._request, composition)
-            if left:
-                answer = self._poems.inference.submit(self._request, self._version)
-        raise BotError("word")
+        composition = await self._poems.composed(self._answer, self._request, self._version, self._setting.guild_id)
+        return await self._poems.store.poems.add(self._setting, self._request, composition)
 
     async def __aenter__(self) -> Self:
         return self
@@ -197,17 +191,33 @@ class Poems:
         poem = self.inference.poet.restored(parse_poem("\n".join(map(clean, typed.splitlines()))), typed)
         return poem, self.inference.poet.inspect(poem), script_of(typed) or self.script_for(asker)
 
-    def refuse_words(self, asker: Asker, typed: Iterable[str]) -> None:
+    def refuse_words(self, asker: Asker, typed: Iterable[str], acrostic: str = "") -> None:
         """Refuse what spells a word on the list where somebody asks.
 
         Raises:
             BotError: It does.
         """
-        self.words.refuse(typed, self.store.servers.of(asker.guild_id).words)
+        self.words.refuse(typed, acrostic, self.store.servers.of(asker.guild_id).words)
 
     def may_show(self, composition: Composition, guild_id: int | None) -> bool:
         """Whether a poem spells no word on a server's list."""
         return not self.words.found_in_lines(composition.poem.lines, self.store.servers.of(guild_id).words)
+
+    async def composed(
+        self, answer: Awaitable[Composition], request: PoemRequest, version: str | None, guild_id: int | None
+    ) -> Composition:
+        """What was queued, once it is written; if it spells a word on a server's list, what is written in its place.
+
+        Raises:
+            BotError: Every time it did.
+        """
+        for left in reversed(range(1 if request.seed is not None else _TRIES)):
+            composition = await answer
+            if self.may_show(composition, guild_id):
+                return composition
+            if left:
+                answer = self.inference.submit(request, version)
+        raise BotError("word_written")
 
     def checked(self, request: PoemRequest, script: Script = "simplified") -> PoemRequest:
         """A request as the poet will write it.
@@ -245,11 +255,22 @@ class Poems:
 
     def knows_theme(self, typed: str) -> bool:
         """Whether a theme, as it is typed, is one that the poet can write on."""
+        return self._writes_on(self.theme(typed))
+
+    def _writes_on(self, theme: str) -> bool:
         try:
-            self.inference.poet.check(PoemRequest(theme=meant(clean(typed))))
+            self.inference.poet.check(PoemRequest(theme=theme))
         except RequestError:
             return False
         return True
+
+    def theme(self, typed: str) -> str:
+        """The theme that is meant by what a person typed: Chinese as it stands, else what it names.
+
+        Many a Chinese word is the Japanese name of another theme: 空 is the sky there.
+        """
+        typed = clean(typed)
+        return typed if self._writes_on(typed) else meant(typed)
 
     async def begin(self, asker: Asker, wish: Wish) -> Composing:
         """Check a request and queue it.
@@ -259,9 +280,9 @@ class Poems:
             BotError: This person may not now, or not here; the queue is full; the bot is stopping.
         """
         typed = [clean(piece) for piece in (wish.theme, wish.acrostic, wish.first_line, wish.rhyme)]
-        self.refuse_words(asker, typed)
+        self.refuse_words(asker, typed, acrostic=typed[1])
         form = form_named(wish.form) if wish.form else _fitting(typed[1], typed[2])
-        request = PoemRequest(form, meant(typed[0]), typed[1], typed[2], typed[3], wish.seed)
+        request = PoemRequest(form, self.theme(typed[0]), typed[1], typed[2], typed[3], wish.seed)
         request = self.checked(request, self.script_for(asker))
         version = None if wish.seed is None else await self.store.poems.version_of(request, asker.guild_id)
         return await self._compose(asker, request, wish.script or self.script_for(asker), version)
@@ -274,7 +295,7 @@ class Poems:
         """
         poem = await self.get(asker, poem_id)
         # A word may have come onto the list since.
-        self.refuse_words(asker, (poem.theme, poem.acrostic, poem.first_line))
+        self.refuse_words(asker, (poem.theme, poem.first_line), poem.acrostic)
         if how == "another":
             return await self._compose(asker, poem.request, poem.script, None)
         # To another version the seed is another poem.
@@ -326,9 +347,11 @@ class Poems:
             raise BotError("one_at_a_time")
         if asker.user_id == CONSOLE:
             return None
-        self._asking.add(asker.user_id)
         quota = self.limits.quota if choices.quota is None else choices.quota
         cooldown = self.limits.cooldown if choices.cooldown is None else choices.cooldown
+        if not quota:
+            raise BotError("no_poems")
+        self._asking.add(asker.user_id)
         try:
             return await self.store.usage.take(asker.user_id, asker.guild_id, quota, cooldown * 1000)
         except BaseException:
@@ -367,7 +390,7 @@ class Poems:
             raise BotError("poem_gone")
         return poem
 
-    async def shown(self, poem_id: int, message_id: int) -> None:
+    async def note_message(self, poem_id: int, message_id: int) -> None:
         """A poem is now shown in a message; votes on that message count for it."""
         await self.store.poems.note_message(poem_id, message_id)
 
@@ -391,13 +414,19 @@ class Poems:
         await self.store.poems.delete(poem.id)
 
     async def report(self, asker: Asker, poem: StoredPoem) -> tuple[int, bool]:
-        """Keep a report; returns how many there are and whether the poem is to be hidden now."""
+        """Keep a report; returns how many there are and whether the poem is to be hidden now.
+
+        Raises:
+            BotError: It was deleted meanwhile.
+        """
         count = await self.store.votes.report(poem.id, asker.user_id)
+        if count is None:
+            raise BotError("poem_gone")
         hide = count >= REPORTS_TO_HIDE and not poem.hidden
         if hide:
             await self.store.poems.hide(poem.id)
         return count, hide
 
-    async def close(self) -> bool:
-        """Begin nothing new, and let what is being composed be finished; returns whether it was."""
-        return await self.inference.close()
+    async def close(self) -> None:
+        """Begin nothing new, and let what is being composed be finished."""
+        await self.inference.close()

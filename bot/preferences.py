@@ -3,6 +3,8 @@
 Knows no Discord but the marks of channels.
 """
 
+import functools
+from collections.abc import Mapping
 from dataclasses import replace
 from zoneinfo import available_timezones
 
@@ -19,6 +21,12 @@ from poetgen.poem import SCRIPTS
 
 MAX_CHANNELS = 50
 MAX_QUOTA, MAX_COOLDOWN = 10_000, 3600
+
+
+@functools.cache  # it looks through hundreds of files
+def _zones() -> Mapping[str, str]:
+    """Names of zones in small letters -> as they are written, sorted."""
+    return {zone.casefold(): zone for zone in sorted(available_timezones())}
 
 
 class Preferences:
@@ -53,8 +61,7 @@ class Preferences:
 
     async def time_zone(self, asker: Asker, name: str) -> None:
         """The zone of the daily poem's time."""
-        known = {zone.casefold(): zone for zone in available_timezones()}
-        found = known.get(clean(name).replace(" ", "_").casefold())
+        found = _zones().get(clean(name).replace(" ", "_").casefold())
         if found is None:
             raise BotError("time_zone")
         await self._choose(asker, time_zone=found)
@@ -62,7 +69,7 @@ class Preferences:
     def zones(self, typed: str, limit: int = 25) -> list[str]:
         """Zones that hold what somebody has typed so far."""
         wanted = clean(typed).replace(" ", "_").casefold()
-        return [zone for zone in sorted(available_timezones()) if wanted in zone.casefold()][:limit]
+        return [zone for folded_zone, zone in _zones().items() if wanted in folded_zone][:limit]
 
     async def channel(self, asker: Asker, channel_id: int, allowed: bool) -> None:
         """Whether poems may be asked for in a channel. With no channel allowed, they may be in all."""

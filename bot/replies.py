@@ -18,7 +18,7 @@ from discord.ext import commands
 from bot.asker import Asker
 from bot.buttons import BUTTON_ID, PRIVATE_ACTS, TYPED_ACT, Press, row
 from bot.catalogue import language_of, text
-from bot.errors import MistypedError, explain
+from bot.errors import BotError, MistypedError, explain
 from bot.pages import MAX_PAGE
 from bot.services import Services
 from bot.typed import escaped, shortened
@@ -38,6 +38,22 @@ _PUBLIC_COMMANDS = frozenset(("poem", "top"))
 def pressed_message(interaction: discord.Interaction[Any]) -> discord.Message | None:
     """The message whose button was pressed; None for "Try again", which is below an error."""
     return None if AGAIN in interaction.extras else interaction.message
+
+
+def may_react(own: discord.Permissions) -> bool:
+    """Whether the bot may put reactions under its messages where it has these permissions."""
+    return own.view_channel and own.add_reactions and own.read_message_history
+
+
+def must_post(channel: discord.TextChannel) -> None:
+    """The bot may write in a channel.
+
+    Raises:
+        BotError: It may not.
+    """
+    own = channel.permissions_for(channel.guild.me)
+    if not (own.view_channel and own.send_messages):
+        raise BotError("cannot_post", channel=channel.mention)
 
 
 def described(error: BaseException) -> str:
@@ -67,9 +83,7 @@ class Replies:
         language = language_of(str(interaction.locale))
         fallback = language if interaction.guild_locale is None else language_of(str(interaction.guild_locale))
         permissions, own = interaction.permissions, interaction.app_permissions
-        in_server = guild_id is not None
-        at_owners = in_server and guild_id == self._services.owner_guild_id
-        present = guild_id is not None and self._client.get_guild(guild_id) is not None
+        in_server, present = guild_id is not None, self._present(interaction)
         return Asker(
             user_id=interaction.user.id,
             guild_id=guild_id,
@@ -80,9 +94,19 @@ class Replies:
             home_language=self._services.preferences.home_language(guild_id, fallback),
             admin=in_server and (permissions.manage_guild or permissions.administrator),
             moderator=in_server and (permissions.manage_messages or permissions.administrator),
-            owner=at_owners and await self._client.is_owner(interaction.user),
-            can_react=present and own.add_reactions and own.read_message_history,
+            owner=await self._by_owner(interaction),
+            present=present or not in_server,
+            can_react=present and may_react(own),
         )
+
+    def _present(self, interaction: discord.Interaction[Any]) -> bool:
+        """Whether the bot is a member of the server, and not only its commands are."""
+        return interaction.guild_id is not None and self._client.get_guild(interaction.guild_id) is not None
+
+    async def _by_owner(self, interaction: discord.Interaction[Any]) -> bool:
+        """Whether the bot's owner asks, in the server that is kept for that."""
+        at_owners = interaction.guild_id is not None and interaction.guild_id == self._services.owner_guild_id
+        return at_owners and await self._client.is_owner(interaction.user)
 
     def watch(self, interaction: discord.Interaction[Any]) -> None:
         """Wait for this interaction's task when the bot stops, and acknowledge it if nobody has in a second."""
@@ -187,11 +211,15 @@ class Replies:
         if isinstance(cause, discord.HTTPException) and cause.code in EXPIRED:
             _log.warning("an interaction expired before it was answered (%d)", cause.code)
             return
+        if isinstance(cause, app_commands.TransformerError) and not self._present(interaction):
+            cause = BotError("not_present")  # a channel of a server that we do not see
         language = language_of(str(interaction.locale))
         if isinstance(cause, (app_commands.CommandNotFound, app_commands.CommandSignatureMismatch)):
             content, view = text("error.command_changed", language), None
         else:
-            told = explain(cause, language)
+            told = explain(
+                cause, language, operator=isinstance(cause, PoetgenError) and await self._by_owner(interaction)
+            )
             # These may hold what the person typed; our other texts hold marks of channels and times.
             repeats_typed = isinstance(cause, (PoetgenError, MistypedError))
             content, view = escaped(told.text) if repeats_typed else told.text, None

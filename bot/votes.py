@@ -20,6 +20,7 @@ A server's votes are few, and some are cast to move the scale. For the vote i of
 """
 
 import hmac
+from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -71,10 +72,14 @@ def _bursts(votes: Sequence[Vote]) -> list[float]:
     times: dict[int, list[float]] = defaultdict(list)
     for vote in votes:
         times[vote.voter].append(vote.seconds)
-    return [
-        min(1.0, _BURST_BELIEVED / sum(abs(at - vote.seconds) <= _BURST_SECONDS for at in times[vote.voter]))
-        for vote in votes
-    ]
+    for cast in times.values():
+        cast.sort()
+
+    def near(vote: Vote) -> int:
+        cast = times[vote.voter]
+        return bisect_right(cast, vote.seconds + _BURST_SECONDS) - bisect_left(cast, vote.seconds - _BURST_SECONDS)
+
+    return [min(1.0, _BURST_BELIEVED / near(vote)) for vote in votes]
 
 
 def _balances(votes: Sequence[Vote]) -> dict[int, float]:

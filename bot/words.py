@@ -40,33 +40,37 @@ class WordList:
         self._words = _folded_words(tuple(line for line in typed.splitlines() if not line.startswith("#")))
 
     def found_in(self, spelt: str, more: Iterable[str] = ()) -> bool:
-        """Whether a text spells one of the words, forwards or backwards.
+        """Whether a text holds one of the words, or of the server's own, which are `more`."""
+        wanted = folded(spelt)
+        return any(word in wanted for word in self._words | _folded_words(tuple(more)))
 
-        Args:
-            spelt: What a person typed, or the heads of the lines joined.
-            more: The server's own words.
+    def found_in_heads(self, heads: str, more: Iterable[str] = ()) -> bool:
+        """Whether the first characters of lines spell one of the words, downwards or upwards.
+
+        Only heads are read upwards: backwards many a line holds words that nobody sees in it.
         """
-        forwards = folded(spelt)
-        backwards = forwards[::-1]
-        return any(word in forwards or word in backwards for word in self._words | _folded_words(tuple(more)))
+        words = tuple(more)
+        return self.found_in(heads, words) or self.found_in(heads[::-1], words)
 
     def found_in_lines(self, lines: Sequence[str], more: Iterable[str] = ()) -> bool:
         """Whether a poem spells one of the words: in a line, or with the heads of its lines."""
         words = tuple(more)
-        listed, spelt = self._words | _folded_words(words), [folded(line) for line in lines]
-        # Only heads are read upwards, too: backwards many a line holds words that nobody sees in it.
-        return any(word in line for line in spelt for word in listed) or self.found_in(
-            "".join(line[:1] for line in lines), words
-        )
+        heads = "".join(line[:1] for line in lines)
+        return any(self.found_in(line, words) for line in lines) or self.found_in_heads(heads, words)
 
-    def refuse(self, typed: Iterable[str], more: Iterable[str] = ()) -> None:
+    def refuse(self, typed: Iterable[str], acrostic: str = "", more: Iterable[str] = ()) -> None:
         """Refuse what spells a word of the list, without repeating it.
+
+        Args:
+            typed: What a person typed.
+            acrostic: What lines are to begin with.
+            more: The server's own words.
 
         Raises:
             BotError: One does.
         """
         words = tuple(more)
-        if any(piece and self.found_in(piece, words) for piece in typed):
+        if any(self.found_in(piece, words) for piece in typed) or self.found_in_heads(acrostic, words):
             raise BotError("word")
 
 

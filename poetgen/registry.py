@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from uuid import uuid4
 
@@ -80,12 +81,17 @@ class Registry:
 
     def names(self) -> list[str]:
         """All versions: the shipped one first, then by when they were registered."""
-        shipped = [name for name in [self._shipped_name()] if name]
+        return list(self._folders())
+
+    def _folders(self) -> dict[str, Path]:
+        """Where all versions are, in the order of `names`."""
+        shipped = {self._shipped_name: self._release} if self._shipped_name else {}
         # What begins with a point is still coming in.
         folders = [path for path in self._versions().glob("[!.]*") if (path / JSON_FILE).exists()]
         registered = sorted(folders, key=lambda path: ((path / JSON_FILE).stat().st_mtime_ns, path.name))
-        return shipped + [path.name for path in registered if path.name not in shipped]
+        return shipped | {path.name: path for path in registered}
 
+    @cached_property
     def _shipped_name(self) -> str | None:
         return str(load_record(self._release)["version"]) if (self._release / JSON_FILE).exists() else None
 
@@ -95,16 +101,13 @@ class Registry:
         Raises:
             CheckpointError: No such version, or several.
         """
-        matches = [known for known in self.names() if known.startswith(name)] if name else []
+        folders = self._folders()
+        matches = [known for known in folders if known.startswith(name)] if name else []
         if not matches:
-            raise CheckpointError(
-                f"There is no version {name!r}. The versions are: {', '.join(self.names()) or 'none'}."
-            )
+            raise CheckpointError(f"There is no version {name!r}. The versions are: {', '.join(folders) or 'none'}.")
         if len(matches) > 1 and name not in matches:
             raise CheckpointError(f"Several versions begin with {name!r}: {', '.join(matches)}. Give more of the name.")
-        found = name if name in matches else matches[0]
-        registered = self._versions() / found
-        return registered if (registered / JSON_FILE).exists() else self._release
+        return folders[name if name in matches else matches[0]]
 
     def root(self, name: str) -> Path:
         """The folder of the whole version that `name` is, or that it changes if it is a voice's.
@@ -126,13 +129,15 @@ class Registry:
         Raises:
             CheckpointError: No such version, or it is damaged.
         """
-        folder = self.folder(name)
+        return self._read(self.folder(name))
+
+    def _read(self, folder: Path) -> Version:
         record = load_record(folder)
         return Version(
             str(record["version"]),
             folder,
             record["parent"],
-            record["version"] == self._shipped_name(),
+            record["version"] == self._shipped_name,
             record["figures"],
             datetime.fromtimestamp((folder / JSON_FILE).stat().st_mtime, UTC).isoformat(timespec="seconds"),
             *(record[key] for key in ("base", "voice", "verdict", "votes_sha256")),
@@ -150,9 +155,9 @@ class Registry:
 
     def _whole(self) -> Iterator[Version]:
         """All versions but damaged ones: one server's must not be in the way of another's."""
-        for name in self.names():
+        for folder in self._folders().values():
             with suppress(CheckpointError):
-                yield self.show(name)
+                yield self._read(folder)
 
     def register(self, folder: Path) -> str:
         """Take a version in: its files are moved from `folder`; returns its name.

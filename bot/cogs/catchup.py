@@ -76,13 +76,30 @@ class CatchUpCog(commands.Cog):
 
     @commands.Cog.listener()
     async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
-        """A channel is gone, and with it the poems that it showed."""
+        """A channel is gone, and with it the poems that it and its threads showed, and what was chosen of it."""
         await self._store.poems.delete_in(channel.id)
+        await self._store.servers.channel_gone(channel.guild.id, channel.id)
+        await self._store.dailies.channel_gone(channel.id)
+        self._bot.in_background(self._look_for_threads(channel.guild), "threads")
 
     @commands.Cog.listener()
     async def on_raw_thread_delete(self, payload: discord.RawThreadDeleteEvent) -> None:
         """A thread is gone."""
         await self._store.poems.delete_in(payload.thread_id)
+
+    async def _look_for_threads(self, guild: discord.Guild) -> None:
+        """Ask for the archived threads with poems, for Discord does not tell which of them went with a channel."""
+        for channel_id in await self._store.poems.channels_of(guild.id):
+            if guild.get_channel_or_thread(channel_id) is not None:
+                continue
+            try:
+                await self._bot.fetch_channel(channel_id)
+            except discord.NotFound as error:
+                if error.code == _NO_CHANNEL:
+                    await self._store.poems.delete_in(channel_id)
+            except REFUSED as error:
+                _log.warning("a thread could not be looked for: %s", described(error))
+            await asyncio.sleep(self.pause_seconds)
 
     async def catch_up(self) -> None:
         """Do all of it once; a later session waits for the one before."""
@@ -121,6 +138,8 @@ class CatchUpCog(commands.Cog):
             return
         if message_id is not None:
             await self._store.poems.note_message(poem.id, message_id)
+            if self._live is not None:
+                self._live.pop(message_id, None)  # what changed until now counted for no poem, so it is yet to be read
 
     async def _count(self, poem: StoredPoem) -> int:
         """Make the stored votes those that a message's reactions tell; returns how many changed.

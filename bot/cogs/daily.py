@@ -15,8 +15,8 @@ from bot.buttons import poem_buttons, poem_id_of
 from bot.catalogue import language_of, text
 from bot.client import PoetBot
 from bot.daily import CannotPostError, DailyPoems, minute_of
-from bot.errors import BotError
 from bot.pages import form_label, poem_page
+from bot.replies import may_react, must_post
 from bot.store.dailies import Daily
 from bot.store.poems import StoredPoem
 from poetgen.poem import FORMS
@@ -33,10 +33,10 @@ class DailyCog(commands.GroupCog, name="daily", description=text("command.daily.
 
     Args:
         bot: The client.
-        invite_votes: Called with each poem that is posted and rated by reactions.
+        invite_votes: Called with each poem that is posted and rated by reactions, and its message.
     """
 
-    def __init__(self, bot: PoetBot, invite_votes: Callable[[StoredPoem], None]) -> None:
+    def __init__(self, bot: PoetBot, invite_votes: Callable[[StoredPoem, discord.Message], None]) -> None:
         self._bot = bot
         self._store = bot.services.store
         self._invite_votes = invite_votes
@@ -68,9 +68,7 @@ class DailyCog(commands.GroupCog, name="daily", description=text("command.daily.
         asker = await self._bot.replies.asker(interaction)
         server = asker.must_manage()
         minute = minute_of(time)
-        permissions = channel.permissions_for(channel.guild.me)
-        if not (permissions.view_channel and permissions.send_messages):
-            raise BotError("cannot_post", channel=channel.mention)
+        must_post(channel)
         await self._store.dailies.set(server, channel.id, minute, form)
         page = text(
             "daily.set",
@@ -96,7 +94,7 @@ class DailyCog(commands.GroupCog, name="daily", description=text("command.daily.
         fallback = language_of(str(guild.preferred_locale))
         channel = guild.get_channel(daily.channel_id)
         own = channel.permissions_for(guild.me) if channel is not None and guild.me is not None else None
-        can_react = own is not None and own.add_reactions and own.read_message_history
+        can_react = own is not None and may_react(own)
         return self._bot.services.preferences.home_language(daily.guild_id, fallback), can_react
 
     async def find(self, poem: StoredPoem) -> int | None:
@@ -112,9 +110,8 @@ class DailyCog(commands.GroupCog, name="daily", description=text("command.daily.
             message = await channel.send(poem_page(poem), view=view or discord.utils.MISSING, nonce=f"yin-{poem.id}")
         except (discord.Forbidden, discord.NotFound):
             raise CannotPostError from None
-        await self._bot.services.poems.shown(poem.id, message.id)
         if not poem.vote_buttons:
-            self._invite_votes(poem)
+            self._invite_votes(poem, message)
         return message.id
 
 

@@ -7,6 +7,7 @@ minutes; edits to messages over an hour old are rationed, so a long job gets a n
 import io
 import logging
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -173,10 +174,11 @@ class FinetuneCog(commands.GroupCog, name="finetune", description=text("command.
         page = progress_page(job, progress, 0)
         shown = self._shown.get(job_id) or self._remembered(job)
         try:
-            if shown is None or time.monotonic() - shown.posted > _NEW_MESSAGE_SECONDS:
-                await self._post(job, page)
-            else:
-                await shown.message.edit(content=page)
+            if shown is not None and time.monotonic() - shown.posted <= _NEW_MESSAGE_SECONDS:
+                with suppress(discord.NotFound):  # it was deleted: another one takes its place
+                    await shown.message.edit(content=page)
+                    return
+            await self._post(job, page)
         except REFUSED as error:
             _log.warning("a fine-tune's progress could not be shown (%s)", described(error))
 
@@ -195,11 +197,14 @@ class FinetuneCog(commands.GroupCog, name="finetune", description=text("command.
         if job.channel_id is None or shown is None:
             return
         try:
-            await shown.message.edit(content=result_page(job), view=None)
+            channel = self._bot.get_partial_messageable(job.channel_id)
+            try:
+                await shown.message.edit(content=result_page(job), view=None)
+            except discord.NotFound:  # it was deleted
+                await channel.send(result_page(job))
             pages = [] if job.version is None else [await self._beside(job)]
             files = [] if outcome.plot is None else [_plot(outcome.plot, job)]
             if pages or files:
-                channel = self._bot.get_partial_messageable(job.channel_id)
                 await channel.send(pages[0] if pages else None, files=files)
         except REFUSED as error:
             _log.warning("a fine-tune's end could not be shown (%s)", described(error))

@@ -42,7 +42,7 @@ class ModerationCog(commands.Cog):
         if poem is None and self._is_own(message):
             poem_id, card_of = poem_id_of(message), poem_id_of(message, CARD_ACTS)
             if poem_id is not None:
-                await self._poems.shown(poem_id, message.id)
+                await self._poems.note_message(poem_id, message.id)
                 poem = await self._poems.store.poems.of_message(message.id)
             elif card_of is not None:
                 poem = await self._poems.store.poems.get(card_of)

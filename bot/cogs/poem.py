@@ -44,10 +44,10 @@ class PoemCog(commands.Cog):
 
     Args:
         bot: The client.
-        invite_votes: Called with each poem that is shown and rated by reactions; must not wait.
+        invite_votes: Called with each poem that is shown and rated by reactions, and its message; must not wait.
     """
 
-    def __init__(self, bot: PoetBot, invite_votes: Callable[[StoredPoem], None]) -> None:
+    def __init__(self, bot: PoetBot, invite_votes: Callable[[StoredPoem, discord.Message], None]) -> None:
         self._bot = bot
         self._poems = bot.services.poems
         self._cards = bot.services.cards
@@ -148,9 +148,9 @@ class PoemCog(commands.Cog):
                 interaction, poem_page(poem), view=poem_buttons(poem, self._cards.available), ephemeral=False
             )
         if message is not None:
-            await self._poems.shown(poem.id, message.id)
+            await self._poems.note_message(poem.id, message.id)
             if not poem.vote_buttons:
-                self._invite_votes(poem)
+                self._invite_votes(poem, message)
 
     def _again(self, how: Literal["another", "vary"]) -> Callable[[discord.Interaction[Any], str], Awaitable[None]]:
         async def pressed(interaction: discord.Interaction[Any], about: str) -> None:
@@ -163,7 +163,7 @@ class PoemCog(commands.Cog):
         """The bot may have ended between sending a poem and noting its message: the first press tells which it is."""
         message = pressed_message(interaction)
         if message is not None and not message.flags.ephemeral:  # which is a copy, by /show
-            await self._poems.shown(int(about), message.id)
+            await self._poems.note_message(int(about), message.id)
 
     async def _get(self, interaction: discord.Interaction[Any], about: str) -> tuple[Asker, StoredPoem]:
         asker = await self._bot.replies.asker(interaction)

@@ -36,14 +36,14 @@ class RatingsCog(commands.Cog):
         self._bot = bot
         self._poems = bot.services.poems
         self._rating = bot.services.rating
-        self._to_invite: deque[StoredPoem] = deque(maxlen=_MAX_INVITATIONS)
+        self._to_invite: deque[tuple[StoredPoem, discord.Message]] = deque(maxlen=_MAX_INVITATIONS)
         self._inviting: asyncio.Task[None] | None = None
         bot.on_press(UP_ACT, partial(self._pressed, value=1))
         bot.on_press(DOWN_ACT, partial(self._pressed, value=-1))
 
-    def invite(self, poem: StoredPoem) -> None:
-        """Put the two reactions under a poem, in the background."""
-        self._to_invite.append(poem)
+    def invite(self, poem: StoredPoem, message: discord.Message) -> None:
+        """Put the two reactions under a poem's message, in the background."""
+        self._to_invite.append((poem, message))
         if self._inviting is None or self._inviting.done():
             self._inviting = asyncio.create_task(self._invite_all(), name="invite-votes")
 
@@ -55,9 +55,8 @@ class RatingsCog(commands.Cog):
 
     async def _invite_all(self) -> None:
         while self._to_invite:
-            poem = self._to_invite.popleft()
             try:
-                await self._invite(poem)
+                await self._invite(*self._to_invite.popleft())
             except discord.NotFound:
                 continue  # the message is gone
             except discord.HTTPException as error:
@@ -65,11 +64,10 @@ class RatingsCog(commands.Cog):
             except Exception:
                 _log.exception("votes could not be invited")
 
-    async def _invite(self, poem: StoredPoem) -> None:
+    async def _invite(self, poem: StoredPoem, message: discord.Message) -> None:
         kept = await self._poems.store.poems.get(poem.id)
-        if kept is None or kept.message_id is None or kept.channel_id is None:
+        if kept is None:
             return
-        message = self._bot.get_partial_messageable(kept.channel_id).get_partial_message(kept.message_id)
         try:
             for emoji in VOTES:
                 await message.add_reaction(emoji)
@@ -78,6 +76,7 @@ class RatingsCog(commands.Cog):
             kept = kept.with_vote_buttons()
             up, down = await self._rating.tally(kept.id)
             view = poem_buttons(kept, self._bot.services.cards.available, up, down)
+            # The message as it was sent: what answers an interaction may be changed where the bot may not look.
             await message.edit(content=poem_page(kept), view=view)
 
     async def _pressed(self, interaction: discord.Interaction[Any], about: str, *, value: int) -> None:
@@ -88,7 +87,7 @@ class RatingsCog(commands.Cog):
             await self._bot.replies.answer(interaction, said)
             return
         if poem.message_id is None and not message.flags.ephemeral:  # which is a copy, by /show
-            await self._poems.shown(poem.id, message.id)
+            await self._poems.note_message(poem.id, message.id)
         view = poem_buttons(poem.with_vote_buttons(), self._bot.services.cards.available, up, down)
         try:
             await self._bot.replies.update(interaction, view=view)

@@ -13,6 +13,7 @@ from bot.asker import Asker
 from bot.catalogue import LANGUAGE_NAMES, text
 from bot.client import PoetBot
 from bot.preferences import MAX_COOLDOWN, MAX_QUOTA
+from bot.replies import must_post
 from bot.words import MAX_WORD_LENGTH
 
 _LANGUAGES = [
@@ -116,6 +117,8 @@ class SettingsCog(commands.GroupCog, name="settings", description=text("command.
     async def reports(self, interaction: discord.Interaction[Any], channel: discord.TextChannel | None = None) -> None:
         """Choose where hidden poems are told of."""
         asker = await self._manager(interaction)
+        if channel is not None:
+            must_post(channel)
         await self._preferences.reports_channel(asker, None if channel is None else channel.id)
         await self._show(interaction, asker)
 

@@ -3,6 +3,8 @@
 Knows no ranking.
 """
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import discord
@@ -36,6 +38,28 @@ class TopCog(commands.Cog):
     async def top(self, interaction: discord.Interaction[Any], period: str = "month") -> None:
         """Show the ten best."""
         asker = await self._bot.replies.asker(interaction)
-        entries = await leaderboard(self._bot.services.store, asker, period)
+        may_tell = _readable_from(self._bot.get_guild(asker.server), asker.channel_id)
+        entries = await leaderboard(self._bot.services.store, asker, period, may_tell)
         page = top_page(entries, period, asker.home_language, self._bot.services.poems.script_for(asker))
         await self._bot.replies.answer(interaction, page, ephemeral=False)
+
+
+def _readable_from(guild: discord.Guild | None, here: int | None) -> Callable[[int | None], bool]:
+    """Tells of a channel whether everybody who reads in the channel `here` may read in it too.
+
+    The answer is for all who do. Poems of private threads, and of archived ones, which are not known, are told of only
+    where they stand.
+    """
+    channel = guild and here and guild.get_channel_or_thread(here)
+    readers = [role for role in guild.roles if channel.permissions_for(role).view_channel] if guild and channel else []
+
+    @functools.cache
+    def readable(channel_id: int | None) -> bool:
+        if channel_id == here:
+            return True
+        other = guild and channel_id and guild.get_channel_or_thread(channel_id)
+        if not readers or not other or (isinstance(other, discord.Thread) and other.is_private()):
+            return False
+        return all(other.permissions_for(role).view_channel for role in readers)
+
+    return readable

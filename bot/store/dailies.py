@@ -53,6 +53,10 @@ class Dailies:
         """A server wants none any more; returns whether it had wanted one."""
         return await self._database.execute(sa.delete(dailies).where(dailies.c.guild_id == guild_id)) > 0
 
+    async def channel_gone(self, channel_id: int) -> None:
+        """A channel was deleted: whoever wanted its daily poem there wants none any more."""
+        await self._database.execute(sa.delete(dailies).where(dailies.c.channel_id == channel_id))
+
     async def all(self) -> list[Daily]:
         """Every server's wish."""
         return [Daily(**row._mapping) for row in await self._database.all(sa.select(dailies))]

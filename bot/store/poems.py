@@ -97,9 +97,9 @@ class StoredPoem:
         return replace(self, hidden=True)
 
 
-def stored(row: sa.Row[*tuple[Any, ...]], more: int = 0) -> StoredPoem:
-    """The poem of a row of `SELECT poems.*`, with `more` other columns behind."""
-    return StoredPoem(*tuple(row)[: len(row) - more])
+def stored(row: sa.Row[*tuple[Any, ...]]) -> StoredPoem:
+    """The poem of a row of `SELECT poems.*`."""
+    return StoredPoem(*row)
 
 
 class PoemShelf:
@@ -193,11 +193,11 @@ class PoemShelf:
         row = await self._database.first(query)
         return None if row is None else str(row.version)
 
-    async def note_message(self, poem_id: int, message_id: int) -> bool:
-        """Remember which message shows a poem; returns whether that was news. The first one noted stays."""
+    async def note_message(self, poem_id: int, message_id: int) -> None:
+        """Remember which message shows a poem. The first one noted stays."""
         unnoted = sa.update(poems).where(poems.c.id == poem_id, poems.c.message_id.is_(None))
         taken = sa.select(poems.c.id).where(poems.c.message_id == message_id).exists()
-        return await self._database.execute(unnoted.where(~taken).values(message_id=message_id)) > 0
+        await self._database.execute(unnoted.where(~taken).values(message_id=message_id))
 
     async def show_vote_buttons(self, poem_id: int) -> None:
         """Remember that votes on a poem are cast by buttons."""
@@ -211,13 +211,18 @@ class PoemShelf:
         """Forget a poem with its votes and reports."""
         await self._database.execute(sa.delete(poems).where(poems.c.id == poem_id))
 
-    async def delete_shown_by(self, message_ids: Sequence[int]) -> int:
-        """Forget the poems that these messages showed; returns how many there were."""
-        return await self._database.execute(sa.delete(poems).where(poems.c.message_id.in_(message_ids)))
+    async def delete_shown_by(self, message_ids: Sequence[int]) -> None:
+        """Forget the poems that these messages showed."""
+        await self._database.execute(sa.delete(poems).where(poems.c.message_id.in_(message_ids)))
 
-    async def delete_in(self, channel_id: int) -> int:
-        """Delete the poems of a channel or thread with their votes; returns how many."""
-        return await self._database.execute(sa.delete(poems).where(poems.c.channel_id == channel_id))
+    async def delete_in(self, channel_id: int) -> None:
+        """Forget the poems of a channel or thread with their votes."""
+        await self._database.execute(sa.delete(poems).where(poems.c.channel_id == channel_id))
+
+    async def channels_of(self, guild_id: int) -> list[int]:
+        """The channels and threads in which a server's poems stand."""
+        query = sa.select(poems.c.channel_id).where(poems.c.guild_id == guild_id, poems.c.channel_id.is_not(None))
+        return [int(row.channel_id) for row in await self._database.all(query.distinct())]
 
     async def unnoted(self, since_ms: int, limit: int) -> list[StoredPoem]:
         """Poems in a channel whose message is not known: they were never shown, or the bot ended in between."""

@@ -5,7 +5,7 @@ Knows no Discord.
 
 import asyncio
 from collections.abc import Callable, Set
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -62,6 +62,17 @@ class Servers:
             row["words"] = "\n".join(choices.words)
             await self._put(guild_id, row)
             self._known[guild_id] = choices
+
+    async def channel_gone(self, guild_id: int, channel_id: int) -> None:
+        """A channel was deleted. The last one where poems were allowed stays, for without any they were everywhere."""
+
+        def change(chosen: Choices) -> Choices:
+            channels = tuple(known for known in chosen.channels if known != channel_id) or chosen.channels
+            reports = None if chosen.reports_channel_id == channel_id else chosen.reports_channel_id
+            return replace(chosen, channels=channels, reports_channel_id=reports)
+
+        if change(self.of(guild_id)) != self.of(guild_id):
+            await self.choose(guild_id, change)
 
     async def left(self, guild_id: int) -> None:
         """The bot was removed from a server; what is kept of it will be erased unless it comes back."""

@@ -5,7 +5,7 @@ Knows no emoji and no message.
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -36,6 +36,15 @@ class CastVote:
     value: int
     cast_at: int
     requested: bool
+
+
+class Tally(NamedTuple):
+    """The votes on a poem, for and against, and the channel that it stands in."""
+
+    poem_id: int
+    channel_id: int | None
+    up: int
+    down: int
 
 
 class Votes:
@@ -173,19 +182,19 @@ class Votes:
         """How many votes a poem has, for and against."""
         return _tally(await self._database.all(_counted(poem_id)))
 
-    async def tallies(self, guild_id: int | None, since_ms: int) -> list[tuple[StoredPoem, int, int]]:
-        """The poems of a server since a time that may be shown, with the votes that weigh something."""
+    async def tallies(self, guild_id: int | None, since_ms: int) -> list[Tally]:
+        """Of a server's poems since a time that may be shown, and are liked: the votes that weigh something."""
         up = sa.func.sum(sa.case((votes.c.value == 1, votes.c.weight), else_=0))
         down = sa.func.sum(sa.case((votes.c.value == -1, votes.c.weight), else_=0))
         query = (
-            sa.select(poems, up.label("up"), down.label("down"))
+            sa.select(poems.c.id, poems.c.channel_id, up.label("up"), down.label("down"))
             .join(votes, votes.c.poem_id == poems.c.id)
             .where(poems.c.guild_id == guild_id, poems.c.created_at >= since_ms, poems.c.hidden.is_(False))
             .where(poems.c.purpose != "compare")
-            .group_by(*poems.c)
+            .group_by(poems.c.id, poems.c.channel_id)
             .having(up > 0)
         )
-        return [(stored(row, 2), int(row.up), int(row.down)) for row in await self._database.all(query)]
+        return [Tally(*row) for row in await self._database.all(query)]
 
     async def for_training(self, guild_id: int | None, shared: bool = False) -> tuple[list[StoredPoem], list[CastVote]]:
         """The poems and votes that a fine-tune may learn from: of one server, or of all for the shared voice.
@@ -208,10 +217,12 @@ class Votes:
             cast += [CastVote(row.poem_id, row.voter_id, row.value, row.created_at, row.weight == 0) for row in rows]
         return list(kept.values()), cast
 
-    async def report(self, poem_id: int, reporter_id: int) -> int:
-        """Keep a report, one per person and poem; returns how many there are."""
+    async def report(self, poem_id: int, reporter_id: int) -> int | None:
+        """Keep a report, one per person and poem; returns how many there are, None if the poem is gone."""
 
-        async def work(connection: AsyncConnection) -> int:
+        async def work(connection: AsyncConnection) -> int | None:
+            if (await connection.execute(sa.select(poems.c.id).where(poems.c.id == poem_id))).first() is None:
+                return None
             mine = sa.delete(reports).where(reports.c.poem_id == poem_id, reports.c.reporter_id == reporter_id)
             await connection.execute(mine)
             row = {"poem_id": poem_id, "reporter_id": reporter_id, "created_at": now_ms()}

@@ -5,7 +5,7 @@ import sqlite3
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -27,6 +27,7 @@ from poetgen.errors import CheckpointError, NothingPromotedError, RequestError
 from poetgen.poem import MAX_THEME_LENGTH, Composition, Poem, PoemRequest
 from poetgen.prosody import Report
 from poetgen.registry import Version
+from poetgen.script import to_traditional
 from poetgen.seeds import MAX_SEED
 
 # 白居易, 暮江吟; 五絕 and the eight-line forms repeat its characters, for a fake need not keep the metre.
@@ -68,7 +69,7 @@ class FakePoet:
             raise RequestError("unknown_theme", chars=unknown[0])
         if request.seed is not None and not 0 <= request.seed <= MAX_SEED:
             raise RequestError("seed", most=MAX_SEED)
-        return request
+        return replace(request, theme=to_traditional(request.theme))
 
     def restored(self, poem: Poem, typed: str) -> Poem:
         return poem

@@ -162,6 +162,6 @@ async def test_nearest_themes_stand_instead_of_what_is_refused(poems: Poems, lan
 @pytest.mark.parametrize("code", REQUEST_TEXTS)
 def test_every_request_error_can_be_told_in_chinese(code: str) -> None:
     values = dict.fromkeys(filter(None, places(REQUEST_TEXTS[code])), "7")
-    names = ", ".join(f"{name} ({text(f'form.{name}', 'zh-TW')})" for name in FORMS)
+    names = "、".join(f"{name}（{text(f'form.{name}', 'zh-TW')}）" for name in FORMS)
     told = values | ({"forms": names} if "forms" in values else {})
     assert refusal(RequestError(code, **values), "zh-TW") == text(f"request.{code}", "zh-TW", **told)

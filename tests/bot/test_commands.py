@@ -144,8 +144,8 @@ async def test_settings_change_what_they_say(place: Place, rows: Rows) -> None:
     assert "everywhere" in await _said(place, admin, "settings show")
     for code, name in (("en", "English"), ("zh-CN", "简体中文"), ("zh-TW", "繁體中文")):
         page = await _said(place, admin, "settings language", language=code)
-        assert f"Language of replies: {name}\n" in page
-    assert "Language of replies: 繁體中文\n" in await _said(place, admin, "settings show")
+        assert f"Language of public replies: {name}\n" in page
+    assert "Language of public replies: 繁體中文\n" in await _said(place, admin, "settings show")
     await _said(place, admin, "settings script", script="traditional")
     assert "Asia/Shanghai" in await _said(place, admin, "settings timezone", zone="asia/shanghai")
     assert "no such time zone" in await _said(place, admin, "settings timezone", zone="Mars/Olympus")

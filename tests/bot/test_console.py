@@ -136,7 +136,7 @@ async def test_admin_commands(services: Services, registry: FakeRegistry, rows: 
     assert "on the list here" in said
     assert "version fake-2 is heard" in said
     assert "to this terminal at 08:00 (Asia/Tokyo)" in said
-    assert "回复语言：简体中文\n" in said
+    assert "公开回复的语言：简体中文\n" in said
     assert "no poem a day any more" in said
     assert "servers: 1 · poems: 1 · " in said
     assert "The poems are yours to use. It does not read your messages. /privacy show: what is stored" in said

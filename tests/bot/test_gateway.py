@@ -55,7 +55,7 @@ async def test_other_locales_and_user_installs(server: Discord, tmp_path: Path) 
     assert told["content"].startswith("題目只能用我讀過的漢字")
     assert told["flags"] == 64
     assert (
-        "`/poem` 写一首诗" in (await server.answer(await server.command("help", locale="zh-CN", user_id=78)))["content"]
+        "`/poem`（写诗）" in (await server.answer(await server.command("help", locale="zh-CN", user_id=78)))["content"]
     )
     assert "writes a poem" in (await server.answer(await server.command("help", locale="ja", user_id=79)))["content"]
 

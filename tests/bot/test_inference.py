@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from bot.errors import BotError, BusyError, ClosingError
-from bot.inference import Inference, remembering
+from bot.inference import Inference
 from poetgen.errors import CheckpointError, RequestError
 from poetgen.poem import Composition, PoemRequest
 from tests.bot.conftest import FakePoet, until
@@ -111,10 +111,24 @@ async def test_closing_finishes_what_runs_and_refuses_the_rest(inference: Infere
         await waiting
 
 
-async def test_poet_is_told_of_the_last_poems_of_its_version() -> None:
+async def test_poet_is_told_of_the_last_poems_of_its_version_whenever_it_is_loaded() -> None:
     lately = {"fake-1": [("春",), ("秋",)], "fake-2": [("夏",)]}
-    load = remembering(lambda version: FakePoet(version=version or "fake-1"), lately)
-    assert [load(version).remembered for version in (None, "fake-2", "fake-3")] == [[("春",), ("秋",)], [("夏",)], []]  # type: ignore[attr-defined]
+    loaded: list[FakePoet] = []
+
+    def load(version: str | None) -> FakePoet:
+        loaded.append(FakePoet(version=version or "fake-1", lines=(version or "",)))
+        return loaded[-1]
+
+    async with Inference(load, queue_size=4, max_batch=1, max_voices=1, lately=lately) as inference:
+        for version in ("fake-2", "fake-3", "fake-2"):
+            await inference.submit(PoemRequest(), version)
+    told = [(poet.version, poet.remembered) for poet in loaded]
+    assert told == [
+        ("fake-1", [("春",), ("秋",)]),
+        ("fake-2", [("夏",)]),
+        ("fake-3", []),
+        ("fake-2", [("夏",), ("fake-2",)]),
+    ]
 
 
 async def test_poet_that_cannot_be_loaded_says_so() -> None:

@@ -60,11 +60,24 @@ def test_suggestions_are_bounded_and_in_the_readers_language() -> None:
     assert suggestions("qqqq", "simplified", "ko") == []
 
 
-@pytest.mark.parametrize(
-    "typed", ["王八蛋", "蛋八王", "王 八.蛋", "\uff26\uff35\uff23\uff2b", "f-u-c-k", "傻\u200b逼", "杀光"]
-)
-def test_words_are_found_folded_forwards_and_backwards(typed: str) -> None:
+@pytest.mark.parametrize("typed", ["王八蛋", "王 八.蛋", "\uff26\uff35\uff23\uff2b", "f-u-c-k", "傻\u200b逼", "杀光"])
+def test_words_are_found_folded(typed: str) -> None:
     assert WordList().found_in(typed)
+
+
+def test_only_what_lines_begin_with_is_read_upwards() -> None:
+    words = WordList()
+    assert words.found_in_heads("蛋八王")
+    words.refuse(["蛋八王"])
+    with pytest.raises(BotError):
+        words.refuse([], acrostic="蛋八王")
+
+
+@pytest.mark.parametrize("line", ["死去元知萬事空", "穆王八駿空", "貴賤人間事", "何處美人妖"])
+def test_words_of_verse_are_no_insults(line: str) -> None:
+    words = WordList()
+    words.refuse([line])
+    assert not words.found_in_lines([line])
 
 
 @pytest.mark.parametrize(
