@@ -93,9 +93,9 @@ class Bench:
         compared = [(rng.choice(forms), rng.choice(common_themes())) for _ in range(_COMPARED)]
         self._compared = [PoemRequest(form, theme) for form, theme in compared]
         self._drawn = [PoemRequest(form, theme, seed=rng.randrange(FIRST_SEEDS)) for form, theme in compared]
-        base = Poet(self.name, self.model)
-        self.served = self.serve(base, _SERVED, seed=1)
-        self._before = self._texts(base)
+        self.served = self.serve(Poet(self.name, self.model), _SERVED, seed=1)
+        # By a poet of its own: what is compared must remember as little as the voice will.
+        self._before = self._texts(Poet(self.name, self.model))
 
     def serve(self, poet: Poet, count: int, seed: int) -> list[Composition]:
         """Poems as the bot serves them: most chosen among candidates, some not."""

@@ -5,7 +5,6 @@ Knows no stage's insides. What needs no torch imports none.
 
 import argparse
 import json
-import math
 import os
 import sys
 from collections.abc import Sequence
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
 _EXIT_INPUT = 2
 _EXIT_INTERRUPTED = 130
 REFEREE_FOLDER = "referee"  # within the prepared data
+_MOST_MINUTES = 1_000_000  # two years
 _FINETUNE_STAGES = ("discriminator", "generator", "gate")
 
 
@@ -99,9 +99,9 @@ class _Parser(argparse.ArgumentParser):
 
 def _minutes(text: str) -> float:
     with suppress(ValueError):
-        if 0 < (minutes := float(text)) < math.inf:
+        if 0 < (minutes := float(text)) <= _MOST_MINUTES:
             return minutes
-    raise argparse.ArgumentTypeError(f"give a number of minutes above 0, not {text!r}")
+    raise argparse.ArgumentTypeError(f"give a number of minutes above 0, {_MOST_MINUTES:,} at most, not {text!r}")
 
 
 def _whole(text: str) -> int:
@@ -114,7 +114,7 @@ def _from_zero(text: str) -> int:
 
 def _at_least(least: int, text: str) -> int:
     with suppress(ValueError):
-        if (number := int(text)) >= least:
+        if least <= (number := int(text)) < 2**63:  # which is what torch takes for a seed
             return number
     raise argparse.ArgumentTypeError(f"give a whole number, {least} or more, not {text!r}")
 
@@ -155,7 +155,7 @@ def _parser() -> argparse.ArgumentParser:
         stage.add_argument("--threads", type=_whole, default=None, help="CPU threads to compute with")
         stage.set_defaults(run=run)
         if name == "pretrain":
-            stage.add_argument("--base", help="a version to start from; its generator may be smaller")
+            stage.add_argument("--base", help="a version to start from, whose generator is of the preset's size")
             stage.add_argument(
                 "--teacher", type=Path, help="folder of a pretraining run to learn from, beside the poems"
             )

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from poetgen import script
 from poetgen.errors import CorpusError
-from poetgen.poem import FORMS, FORMS_BY_LENGTHS, Form, Poem
+from poetgen.poem import FORMS_BY_LENGTHS, Poem
 from poetgen.text import split_lines
 
 # In this order: of two versions of one poem the earlier file's is kept.
@@ -226,50 +226,3 @@ def split(poems: Sequence[Poem]) -> list[SplitPoem]:
         return sizes[cluster] <= _MAX_VALIDATION_CLUSTER and int.from_bytes(digest, "big") < VALIDATION_SHARE * 2**64
 
     return [SplitPoem(poem, is_validation(root(index))) for index, poem in enumerate(poems)]
-
-
-_POEMS_FILE = "poems.jsonl"
-
-
-def save_poems(poems: Iterable[SplitPoem], folder: Path) -> None:
-    """Write the prepared poems into `folder` (which exists)."""
-    with (folder / _POEMS_FILE).open("w", encoding="utf-8") as file:
-        for item in poems:
-            poem = item.poem
-            assert poem.form is not None
-            row = {
-                "form": poem.form.name,
-                "lines": poem.lines,
-                "title": poem.title,
-                "author": poem.author,
-                "dynasty": poem.dynasty,
-                "regulated": item.regulated,
-                "validation": item.validation,
-            }
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-
-
-def load_poems(folder: Path) -> list[SplitPoem]:
-    """The prepared poems.
-
-    Raises:
-        CorpusError: The folder is not one that `poetgen prepare` wrote.
-    """
-    path = folder / _POEMS_FILE
-    poems: list[SplitPoem] = []
-    try:
-        with path.open(encoding="utf-8") as file:
-            for line in file:
-                row = json.loads(line)
-                form: Form = FORMS[row["form"]]
-                poem = Poem(tuple(row["lines"]), form, row["title"], row["author"], row["dynasty"])
-                poems.append(SplitPoem(poem, row["validation"], row["regulated"]))
-    except FileNotFoundError:
-        raise CorpusError(
-            f"{folder} holds no prepared corpus. Make one: poetgen prepare CORPUS --out {folder}"
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CorpusError(
-            f"{path} is damaged ({error!r}). Make it again: poetgen prepare CORPUS --out {folder}"
-        ) from None
-    return poems

@@ -78,6 +78,5 @@ def prepare(
         regulated[item.poem.form.name] += item.regulated
     encoded = dataset.encode(poems, reports, excerpts, phonology, min_char_count)
     out.mkdir(parents=True, exist_ok=True)
-    corpus.save_poems(poems, out)
     dataset.save_dataset(encoded, out)
     return Prepared(summary, regulated, sum(item.validation for item in poems), len(excerpts), len(encoded.vocabulary))

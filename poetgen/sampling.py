@@ -193,7 +193,22 @@ def template_codes(form: Form, patterns: Sequence[str]) -> Tensor:
         rows.append(
             [[[_TEMPLATE_ROWS[code] for code in pair[number % len(pair)]] for number in range(2)] for pair in templates]
         )
-    return torch.tensor(rows)
+    return torch.tensor(rows, dtype=torch.long).reshape(len(rows), form.num_lines, 2, form.line_lengths[0])
+
+
+def is_sure(form: Form, ids: Ids, patterns: Ids, rhymes: Ids, constraints: Constraints) -> npt.NDArray[np.bool_]:
+    """[P] of poems [P, T] in numbered patterns and rhyme groups: whether all their sounds are sure where it matters."""
+    length = form.line_lengths[0]
+    codes = template_codes(form, list(PATTERN_IDS))[torch.from_numpy(patterns).long() - 1]
+    rows = torch.from_numpy(ids).long().to(constraints.tones.device)
+    lines = rows.reshape(len(ids), form.num_lines, 1, length).expand(-1, -1, 2, -1)
+    sure = constraints.tones[codes.to(rows.device), lines].any(dim=2).all(dim=(1, 2)).cpu().numpy()
+    for name, number in PATTERN_IDS.items():
+        own = np.flatnonzero(patterns == number)
+        for line in prosody.rhyming_lines(name, form.num_lines):
+            groups = torch.from_numpy(rhymes[own]).long().to(rows.device)
+            sure[own] &= constraints.rhymes[groups, rows[own, (line + 1) * length - 1]].cpu().numpy()
+    return sure
 
 
 def conditions_of_drafts(drafts: Sequence[Draft], device: torch.device) -> Conditions:
@@ -245,6 +260,7 @@ def sample(
     gains: Tensor | None = None,
     value_head: ValueHead | None = None,
     cost: Callable[[Sequence[int]], float] | None = None,
+    line_ends: bool = True,
     keep_masks: bool = False,
 ) -> Sample:
     """Draw one poem for each draft, or for the better ones of each group.
@@ -259,14 +275,14 @@ def sample(
         gains: [G, V] what each character counts for in that, for each group (one, if there are none).
         value_head: Says what readers are expected to make of each character: in that, and before one is drawn.
         cost: What a line of these ids takes from the worth of its poem.
-        keep_masks: Return the masks, to train under them; not together with groups. Then people's line ends are not
-            made likelier, for the generator shall learn from what it drew by itself.
+        line_ends: Make people's line ends likelier.
+        keep_masks: Return the masks, to train under them; not together with groups, nor with line ends.
     """
     count = len(drafts)
     if not 0 < count <= MAX_ROWS or len({draft.form.name for draft in drafts}) != 1:
         raise ValueError(f"sample needs 1 to {MAX_ROWS} drafts of one form")
-    if groups is not None and keep_masks:
-        raise ValueError("sample keeps masks of whole batches only")
+    if keep_masks and (groups is not None or line_ends):
+        raise ValueError("sample keeps masks of whole batches only, and of plain draws")
     drafts = [*drafts, *[drafts[-1]] * (packing.MIN_ROWS - count)]
     device = generator.device
     form = drafts[0].form
@@ -291,7 +307,7 @@ def sample(
             decoder.turn(line, ways)
             rows, conditions, noise = rows[kept], conditions.take(kept), noise[kept]
         for position in range(form.line_lengths[line]):
-            mask = decoder.step(line, position, want_mask=keep_masks)
+            mask = decoder.step(line, position, line_ends=line_ends, want_mask=keep_masks)
             if mask is not None:
                 masks.append(mask[:count])
         if cost is not None:
@@ -427,7 +443,7 @@ class _Decoder:
         rows = [prosody.rhyming_lines(draft.pattern, form.num_lines) for draft in drafts]
         return torch.tensor([[line in rhyming for line in range(form.num_lines)] for rhyming in rows])
 
-    def step(self, line: int, position: int, *, want_mask: bool = False) -> Tensor | None:
+    def step(self, line: int, position: int, *, line_ends: bool, want_mask: bool) -> Tensor | None:
         """Write the next character of every poem; returns the [B, V] mask it was drawn under, if wanted."""
         place, last = line * self._length + position, position == self._length - 1
         generator = self._generator
@@ -444,7 +460,7 @@ class _Decoder:
         one = torch.where(self._alive[:, 0], codes[:, 0], codes[:, 1])
         wanted = torch.where(self._alive.all(dim=1), _either(codes), one)
         tempered = torch.addcdiv(self._used, logits, self._temperatures).add_(self._constraints.biases[wanted])
-        if position >= self._length - TAIL_LENGTH and not want_mask:
+        if line_ends and position >= self._length - TAIL_LENGTH:
             tempered += _TAIL_GAIN * self._fits_tail(line, position)
         if last:
             tempered += torch.where(self._rhyming[:, line, None], self._rhyme_biases, 0.0)

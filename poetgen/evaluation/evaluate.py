@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from poetgen.dataset import Dataset
+from poetgen.errors import CorpusError
 from poetgen.evaluation import figures, noise
 from poetgen.evaluation.classifiers import two_sample
 from poetgen.evaluation.figures import Corpus, Floats
@@ -64,6 +65,7 @@ PRESETS = {
     "base": EvaluationConfig(),
     "tiny": EvaluationConfig(40, 60, 20, (0.5, 1.0), 2, 10, 2, 40),
 }
+_LEAST_UNSEEN = 12  # poems by people, below which nothing can be divided into what is learned from and what is tested
 STEPS = ("nats", "people", "chance", "chain", "generator alone", "as it writes", "curve", "theme", "noise")
 
 
@@ -104,6 +106,11 @@ class Evaluation:
         }
         self._corpus = Corpus(dataset.learned_lines(form.line_lengths[0]))
         self._unseen = peoples(self._held_out, len(self._held_out), seed)
+        if len(self._unseen) < _LEAST_UNSEEN:
+            raise CorpusError(
+                f"The corpus has {len(self._unseen)} regulated {form.hanzi} for validation, and {_LEAST_UNSEEN} are "
+                "needed to compare with. Prepare a larger one."
+            )
         self._reference = {
             name: figures.worst_lines(judge(self._unseen.ids), form.num_lines) for name, judge in self._judges.items()
         }
@@ -112,7 +119,10 @@ class Evaluation:
         """Everything, as it goes into a JSON file."""
         config = self._config
         found: dict[str, Any] = {"version": self._poet.version, "form": self._form.name, "seed": self._seed}
-        found["settings"] = {"poems": config.poems, "classified": config.classified, "themes": len(self._themes)}
+        found["settings"] = {
+            "poems": config.poems, "classified": config.classified, "themes": len(self._themes),
+            "unseen": len(self._unseen),
+        }  # fmt: skip
         found["nats per character"] = self._done("nats", self._nats())
         count = max(config.poems, config.classified)
         sources: dict[str, Any] = {}
@@ -266,14 +276,17 @@ class Evaluation:
         scored = noise_figures(
             replace(self._dataset, validation={form.name: self._held_out}), self._poet.model.generator, config.held_out
         )
-        correlations = noise.way_and_distance(self._poet, form, self._themes[0], config.arcs, seed)
+        with_start, without = noise.way_and_distance(self._poet, form, self._themes[0], config.arcs, seed)
         return {
             f"different of {config.noises}": noise.different_poems(
                 self._poet, form, self._themes[0], config.noises, seed
             ),
             "nats lost with another's z": scored["another's"] - scored["own"],
             "rank correlation of way and distance": self._interval(
-                lambda rows: float(correlations[rows].mean()), len(correlations)
+                lambda rows: float(with_start[rows].mean()), config.arcs
+            ),
+            "rank correlation of way and distance, without z1": self._interval(
+                lambda rows: float(without[rows].mean()), config.arcs
             ),
         }
 

@@ -1,6 +1,7 @@
 """What z does: how many poems it gives, and whether near z gives near poems. Greedy, all else fixed."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -22,10 +23,11 @@ def different_poems(poet: Poet, form: Form, theme: str, count: int, seed: int) -
     return len({row.tobytes() for row in _greedy(poet, form, theme, noises, seed)})
 
 
-def way_and_distance(poet: Poet, form: Form, theme: str, arcs: int, seed: int) -> Floats:
+def way_and_distance(poet: Poet, form: Form, theme: str, arcs: int, seed: int) -> tuple[Floats, Floats]:
     """[arcs] rank correlations between the way from z1 to z2 and the edit distance to z1's poem, -1 to 1.
 
-    The way is an arc, so that every z on it is as likely as its ends.
+    The way is an arc, so that every z on it is as likely as its ends. Once with z1 itself, whose distance is 0 whatever
+    z does, and once without.
     """
     rng = np.random.default_rng(seed)
     found = []
@@ -34,9 +36,14 @@ def way_and_distance(poet: Poet, form: Form, theme: str, arcs: int, seed: int) -
         angles = np.linspace(0, math.pi / 2, _STEPS + 1)[:, None]
         poems = _greedy(poet, form, theme, np.cos(angles) * first + np.sin(angles) * second, seed + arc)
         distances = [edit_distance(poems[0].tolist(), poem.tolist()) for poem in poems]
-        # z that changes nothing has no rank to correlate with.
-        found.append(rank_correlation(range(len(poems)), distances) if len(set(distances)) > 1 else 0.0)
-    return np.array(found)
+        found.append((_correlation(distances), _correlation(distances[1:])))
+    with_start, without = np.array(found).reshape(arcs, 2).T
+    return with_start, without
+
+
+def _correlation(distances: Sequence[int]) -> float:
+    """Of the way with distances along it; 0 if z changes nothing, for then there are no ranks."""
+    return rank_correlation(range(len(distances)), distances) if len(set(distances)) > 1 else 0.0
 
 
 def _greedy(poet: Poet, form: Form, theme: str, noises: Floats, seed: int) -> Ids:

@@ -7,12 +7,15 @@ import argparse
 import json
 import os
 import random
+import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from poetgen import files
 from poetgen.dataset import Dataset, load_dataset
+from poetgen.errors import PoetgenError
 from poetgen.evaluation import plots, tables
 from poetgen.evaluation.samples import peoples
 from poetgen.poem import FORMS, PoemRequest
@@ -29,6 +32,7 @@ _ASKED: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("two-sample AUC, best classifier", ("sources", "as it writes", "AUC, best"), "≤ .65"),
     ("the same, generator alone", ("sources", "generator alone", "AUC, best"), ""),
     ("the same, people against people", ("sources", "people", "AUC, best"), ".50"),
+    ("people's poems that no model has read", ("settings", "unseen"), ""),
     ("poems with a character in two lines", ("sources", "as it writes", "poems with a character in two lines"), ""),
     ("the same, people's", ("sources", "people", "poems with a character in two lines"), ""),
     ("reverse nats, above people's", ("sources", "as it writes", "reverse nats, above people's"), "≤ .12"),
@@ -40,28 +44,39 @@ _ASKED: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("z: different poems of 100", ("noise", "different of 100"), "≥ 95"),
     ("z: nats lost with another's", ("noise", "nats lost with another's z"), "≥ 0.10"),
     ("z: rank correlation of way and distance", ("noise", "rank correlation of way and distance"), "≥ 0.8"),
+    ("the same, without z1 itself", ("noise", "rank correlation of way and distance, without z1"), ""),
     ("BLEU-2, as papers report it", ("sources", "as it writes", "BLEU-2"), ""),
     ("the same, bigram chain", ("sources", "chain", "BLEU-2"), ""),
     ("the same, people's", ("sources", "people", "BLEU-2"), ""),
 )
 
 
+_LIMIT = re.compile(r"([≤≥]) ([\d.]+)")
 _Found: TypeAlias = Mapping[str, Mapping[str, Any]]  # by form
 
 
-def _value(found: Mapping[str, Any], keys: Sequence[str]) -> str:
+def _value(found: Mapping[str, Any], keys: Sequence[str]) -> float | None:
+    """A figure, without its interval; None if it was not measured."""
     value: Any = found
     for key in keys:
         value = value.get(key) if isinstance(value, Mapping) else None
-    if value is None:
-        return ""
-    if isinstance(value, list):
-        value = value[0]
-    return f"{value:.3g}"
+    own: float | None = value[0] if isinstance(value, list) else value
+    return own
+
+
+def _shown(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}" if isinstance(value, int) else f"{value:.3g}"
+
+
+def _misses(value: float | None, must: str) -> bool:
+    limit = _LIMIT.fullmatch(must)
+    if value is None or not limit:
+        return False
+    return value > float(limit[2]) if limit[1] == "≤" else value < float(limit[2])
 
 
 def asked_for(by_form: _Found, earlier: _Found) -> str:
-    """What is asked of the release beside what was measured, a column a form, in Markdown.
+    """What is asked of the release beside what was measured, a column a form, in Markdown; ✗ is what misses it.
 
     Args:
         by_form: What `evaluate` found of the release.
@@ -71,8 +86,8 @@ def asked_for(by_form: _Found, earlier: _Found) -> str:
     for name, keys, must in _ASKED:
         cells = []
         for form, found in by_form.items():
-            before = _value(earlier.get(form, {}), keys)
-            cells.append(_value(found, keys) + (f" ({before})" if before else ""))
+            value, before = _value(found, keys), _shown(_value(earlier.get(form, {}), keys))
+            cells.append(_shown(value) + " ✗" * _misses(value, must) + (f" ({before})" if before else ""))
         lines.append(f"| {name} | {must} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -120,18 +135,10 @@ def write_page(versions: Sequence[str], data: Path, found: Path, out: Path) -> N
     if not by_form:
         raise FileNotFoundError(f"{found} holds no figures of {own}; make them: runs/quality.sh")
     images = out / "images"
-    images.mkdir(parents=True, exist_ok=True)
     sections = []
     for form, figures in by_form.items():
         curves = {version: of[form]["curve"] for version, of in by_version.items() if form in of}
-        for name, figure in (
-            ("fluency", plots.fluency(curves)),
-            ("classifiers", plots.classifiers(figures["sources"])),
-        ):
-            files.write_whole(
-                images / f"{name}-{form}.png",
-                lambda temporary, figure=figure: figure.savefig(temporary, format="png"),  # type: ignore[misc]
-            )
+        plots.draw(figures, images, curves)
         sections += [
             f"## {FORMS[form].hanzi}\n",
             f"![Broken poems against distinct pairs](images/fluency-{form}.png)",
@@ -163,7 +170,7 @@ beside people's poems and simple models. All of this page is made by
     runs/quality.sh DATA {measured}
 
 and any part of it by `poetgen evaluate --version VERSION --form FORM --data DATA`. First what is asked of
-it{beside}; further down, in brackets, bootstrap intervals of 95 %.
+it, and what misses that (✗){beside}; further down, in brackets, bootstrap intervals of 95 %.
 
 {asked}
 
@@ -178,9 +185,14 @@ How to read it:
   apart; beside it a trigram.
 - *Lines copied*: people's are none because the corpus is split so that no line of a validation poem stands in a
   training poem.
-- *AUC*: fresh classifiers learn from two thirds of up to {classified} poems of ours and as many of people's, and are
-  tested on the rest; 0.5 means they cannot tell. One takes the hashed pairs, one is a CNN over couplets, one a
-  network on the referee's states; the judges' mean nats tell some by themselves.
+- *AUC*: fresh classifiers learn from two thirds of {classified} poems of ours and as many of people's, and are tested
+  on the rest and on people's poems that no model has read; 0.5 means they cannot tell. One takes the hashed pairs, one
+  is a CNN over couplets, one a network on the referee's states; the judges' mean nats tell some by themselves. Since
+  the referee has read all training poems, the network learns from half of the unread ones and is tested on the other
+  half: the fewer there are, the less it learns, so forms are not to be compared with each other in this.
+- *z*: the way from one z1 to another is an arc in ten steps; the correlation, in the mean of many arcs, is with the
+  edit distance from z1's poem. z1 itself, at distance 0, is one of the eleven points, by which a little is given:
+  shuffled distances would have some .26.
 - *Reverse nats*: what a trigram learned from our poems loses on people's, against one learned from as many
   poems by people.
 - *Parallelism*: how much more alike the aligned characters of the middle couplets are than those one place
@@ -214,7 +226,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("versions", nargs="+")
     options = parser.parse_args()
-    write_page(options.versions, options.data, options.found, options.out)
+    try:
+        write_page(options.versions, options.data, options.found, options.out)
+    except (PoetgenError, OSError) as error:
+        sys.exit(f"{parser.prog}: {error}")
 
 
 if __name__ == "__main__":

@@ -12,15 +12,20 @@ from poetgen import files
 _COLOURS = ("#8a3324", "#2b5f75", "#8f9779", "#c08a3e")
 
 
-def draw(found: Mapping[str, Any], folder: Path) -> None:
+def draw(found: Mapping[str, Any], folder: Path, curves: Mapping[str, Mapping[str, Any]] | None = None) -> None:
     """Draw fluency at variety, and the classifiers' success, as PNG files.
+
+    Args:
+        found: What `evaluate` found of a version in a form.
+        folder: Where they go; it is made.
+        curves: The curves of several versions, by their names, to be drawn in place of its own.
 
     Raises:
         OSError: They cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, figure in (
-        ("fluency", fluency({"": found["curve"]})),
+        ("fluency", fluency(curves or {"": found["curve"]})),
         ("classifiers", classifiers(found["sources"])),
     ):
         target = folder / f"{name}-{found['form']}.png"

@@ -32,7 +32,7 @@ from poetgen.likelihood import sequence_nll
 from poetgen.metrics import auc
 from poetgen.poem import FORMS, Form, PoemRequest
 from poetgen.quantization import as_kept, keep
-from poetgen.sampling import MIN_RHYME_CHARS, Constraints, Sample, sample
+from poetgen.sampling import MIN_RHYME_CHARS, Constraints, Sample, is_sure, sample
 from poetgen.training.losses import discriminator_loss, masked_kl, masked_log_probs, policy_loss
 from poetgen.training.pretrain import PretrainConfig, conditions_of, hidden_conditions, validation_nll
 from poetgen.training.rewards import REWARDS, leave_one_out_advantage
@@ -83,13 +83,14 @@ PRESETS: Mapping[str, AdversarialConfig] = {
 _REPLAY_BATCHES = 64
 
 
-def writable(data: FormData) -> FormData:
-    """The poems that our decoder could have written."""
-    return data.take(is_writable(data))
+def writable(data: FormData, constraints: Constraints) -> FormData:
+    """The poems that our decoder could have written: what no fake can hold must tell no real poem from one."""
+    kept = data.take(is_writable(data))
+    return kept.take(is_sure(kept.form, kept.ids, kept.patterns, kept.rhymes, constraints))
 
 
 def is_writable(data: FormData) -> npt.NDArray[np.bool_]:
-    """[P] whether our decoder could have written it: regulated, no rare character, none twice but for doubled ones."""
+    """[P] whether it is regulated, without rare characters, and repeats none but doubled ones."""
     length, num_chars = data.form.line_lengths[0], data.form.num_chars
     keep = (data.patterns > 0) & (data.ids > UNKNOWN_ID).all(axis=1)
     for distance in range(1, num_chars):
@@ -112,15 +113,23 @@ class Fakes:
         self._drafter = drafter
         self._constraints = constraints
 
-    def draw(self, generator: Generator, like: FormData, rng: np.random.Generator, *, keep_masks: bool) -> Sample:
-        """One poem for each poem of `like`, half of them on its theme, half without."""
+    def draw(
+        self,
+        generator: Generator,
+        like: FormData,
+        rng: np.random.Generator,
+        *,
+        line_ends: bool,
+        keep_masks: bool = False,
+    ) -> Sample:
+        """One poem for each poem of `like`, half of them on its theme, half without; the rest as `sample` has it."""
         vocabulary = self._drafter.vocabulary
         themes = conditions_of(like).themes.tolist()
         seeds = rng.integers(0, 2**53, len(like)).tolist()
         known = [[number for number in theme if number > UNKNOWN_ID][:2] for theme in themes]
         texts = [vocabulary.decode(theme) if seed % 2 else "" for theme, seed in zip(known, seeds, strict=True)]
         drafts = self._drafter.drafts([PoemRequest(like.form, theme=text) for text in texts], seeds)
-        return sample(generator, self._constraints, drafts, keep_masks=keep_masks)
+        return sample(generator, self._constraints, drafts, line_ends=line_ends, keep_masks=keep_masks)
 
 
 class Senseless:
@@ -152,7 +161,7 @@ class Senseless:
         """
         rows = rng.integers(0, len(self._data), count)
         some, shape = self._data.take(rows), (self._data.form.num_lines, self._data.form.line_lengths[0])
-        grid = some.ids.reshape(-1, *shape).copy()
+        grid = some.ids.reshape(len(some), *shape).copy()
         elsewhere = (rows + rng.integers(1, max(2, len(self._data)), count)) % len(self._data)
         on_another = np.zeros(count, np.bool_)
         for place, (row, other, way) in enumerate(zip(rows, elsewhere, rng.permutation(count) % 3, strict=True)):
@@ -166,7 +175,7 @@ class Senseless:
             else:
                 on_another[place] = True
                 some.titles[place], some.keywords[place] = self._data.titles[other], self._data.keywords[other]
-        composed = replace(some, ids=grid.reshape(count, -1))
+        composed = replace(some, ids=grid.reshape(some.ids.shape))
         kept = is_writable(composed)
         composed, on_another = composed.take(kept), on_another[kept]
         told = on_another | (rng.random(len(composed)) < _share_told(on_another))
@@ -240,11 +249,11 @@ def adversarial(
         run.load(modules, optimizers, settings)
     rng = np.random.default_rng([seed, run.progress.step])
     torch.manual_seed(seed + run.progress.step)
-    real = {name: writable(data) for name, data in dataset.train.items()}
-    held_out = {name: writable(data) for name, data in dataset.validation.items()}
     constraints = Constraints(
         dataset.vocabulary, dataset.phonology, dataset.planner, tails_of(dataset), device, lift=config.lift
     )
+    real = {name: writable(data, constraints) for name, data in dataset.train.items()}
+    held_out = {name: writable(data, constraints) for name, data in dataset.validation.items()}
     drafter = Drafter(
         dataset.vocabulary,
         dataset.phonology,
@@ -267,10 +276,13 @@ def adversarial(
     for used, bar in run.steps(minutes, lambda: run.save(modules, optimizers, settings), quiet=quiet):
         name = names[int(rng.choice(len(names), p=weights / weights.sum()))]
         batch = next(batches[name])
-        follows = not discriminator_only and config.warmup_share <= used < 1 - config.settle_share
+        settles = discriminator_only or used >= 1 - config.settle_share
+        follows = not settles and used >= config.warmup_share
         generator.eval()
         with as_kept(generator):
-            drawn = fakes.draw(generator, batch, rng, keep_masks=follows)
+            # The generator shall learn from what it drew by itself, and so shall the discriminator before it follows;
+            # in the end what is judged is what the poet writes.
+            drawn = fakes.draw(generator, batch, rng, line_ends=settles, keep_masks=follows)
         fresh = _Batch(batch.form, drawn.ids, drawn.conditions.themes)
         values: dict[str, float] = {}
         # Old fakes are cheap, and keep the discriminator from forgetting what the generator used to do wrong.
@@ -361,6 +373,7 @@ def _generator_step(
 ) -> dict[str, float]:
     assert drawn.masks is not None
     discriminator.eval()
+    generator.lstm.train()  # it drops nothing out; without this cuDNN keeps nothing for the way back
     device = generator.device
     real_ids = torch.from_numpy(batch.ids).long().to(device)
     conditions = hidden_conditions(batch, PretrainConfig(), rng, device)
@@ -408,7 +421,7 @@ def _validate(
             poems = data.take(slice(128))
             if not len(poems):
                 continue
-            drawn = fakes.draw(generator, poems, rng, keep_masks=False)
+            drawn = fakes.draw(generator, poems, rng, line_ends=True)
             no_theme = torch.zeros(len(poems), 1, dtype=torch.long, device=device)
             real = discriminator(torch.from_numpy(poems.ids).long().to(device), poems.form, no_theme)
             fake = discriminator(drawn.ids, poems.form, no_theme)

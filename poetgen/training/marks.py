@@ -78,7 +78,7 @@ def read_marks(path: Path) -> list[MarkedPoem]:
     try:
         with lzma.open(path, "rt", encoding="utf-8") as file:
             rows = [_parse(json.loads(row)) for row in file]
-    except (OSError, EOFError, lzma.LZMAError, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, lzma.LZMAError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise TrainingError(
             f"{path} is no file of marks ({error}). Give runs/marks.jsonl.xz, or one like it."
         ) from None
@@ -91,14 +91,16 @@ def _parse(row: Any) -> MarkedPoem:
     """The marked poem that a row holds.
 
     Raises:
-        ValueError, KeyError, TypeError: It holds none.
+        ValueError, KeyError, TypeError, OverflowError: It holds none.
     """
     form = FORMS[row["form"]]
     lines, plan, line_marks = tuple(row["lines"]), tuple(row["plan"]), tuple(map(float, row["line_marks"]))
     if tuple(map(len, lines)) != form.line_lengths or not len(plan) == len(line_marks) == form.num_lines:
         raise ValueError(f"lines that do not make {form.name}")
-    said = [*lines, *plan, *([row["theme"]] if row["theme"] else [])]
-    if not all(map(script.is_hanzi, said)) or not all(len(keyword) <= 2 for keyword in plan):
+    said = [*lines, *plan, *([row["theme"]] if row["theme"] != "" else [])]
+    if not all(isinstance(text, str) and script.is_hanzi(text) for text in said) or not all(
+        len(keyword) <= 2 for keyword in plan
+    ):
         raise ValueError("a line, a plan or a theme that is none")
     if row["pattern"] not in PATTERN_IDS or row["rhyme"] not in RHYME_IDS:
         raise ValueError("a pattern or rhyme that is none")

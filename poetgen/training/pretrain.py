@@ -12,7 +12,7 @@ import copy
 import math
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -101,9 +101,9 @@ PRESETS: Mapping[str, PretrainConfig] = {
 
 def conditions_of(data: FormData, device: torch.device | str = "cpu") -> Conditions:
     """Everything that is known of real poems; the title's characters are the theme, else the keywords."""
-    titles, keywords = torch.from_numpy(data.titles).long(), torch.from_numpy(data.keywords).long()
+    titles = torch.from_numpy(data.titles).long()
     has_title = (titles != 0).any(1, keepdim=True)
-    themes = torch.where(has_title, titles, torch.nn.functional.pad(keywords, (0, titles.shape[1] - keywords.shape[1])))
+    themes = torch.where(has_title, titles, _keywords(data))
     return Conditions(
         data.form,
         themes.to(device),
@@ -111,6 +111,12 @@ def conditions_of(data: FormData, device: torch.device | str = "cpu") -> Conditi
         torch.from_numpy(data.patterns).long().to(device),
         torch.from_numpy(data.rhymes).long().to(device),
     )
+
+
+def _keywords(data: FormData) -> Tensor:
+    """[B, K] the poems' keywords, in as many columns as titles have."""
+    width = data.titles.shape[1] - data.keywords.shape[1]
+    return torch.nn.functional.pad(torch.from_numpy(data.keywords).long(), (0, width))
 
 
 def hidden_conditions(
@@ -124,10 +130,7 @@ def hidden_conditions(
         return torch.from_numpy(rng.random((batch, *shape)) < share)
 
     nothing = draw(config.hide_all)
-    keywords = torch.nn.functional.pad(
-        torch.from_numpy(data.keywords).long(), (0, full.themes.shape[1] - data.keywords.shape[1])
-    )
-    themes = torch.where(draw(0.5)[:, None], keywords, full.themes)
+    themes = torch.where(draw(0.5)[:, None], _keywords(data), full.themes)
     # A theme of one character must do as well as one of four.
     themes = themes.masked_fill(draw(0.3, themes.shape[1]), 0)
     hide_plan = nothing | draw(config.hide_plan)
@@ -359,38 +362,10 @@ def _start_from_unigrams(generator: Generator, dataset: Dataset) -> None:
 
 
 def _start_from(generator: Generator, base: Generator) -> None:
-    """Give a generator the weights of a smaller one; what it has beyond them changes nothing yet.
-
-    Further blocks add nothing by themselves. Further units of the LSTM (Net2Net, Chen et al. 2016, but with new units
-    of their own instead of copies) read everything from random weights, and nothing reads them.
-    """
-    new, old = generator.state_dict(), base.state_dict()
-    h, wide = base.config.hidden_dim, generator.config.hidden_dim
-    alike = {name: value for name, value in old.items() if name not in _WIDENED}
-    if (
-        wide < h
-        or any(name not in new or new[name].shape != value.shape for name, value in alike.items())
-        or any(name not in old and not name.startswith("blocks.") for name in new)
-    ):
+    """Give a generator the weights of another one of its size."""
+    if generator.config != replace(base.config, dropout=generator.config.dropout):
         raise TrainingError("The base version is of another size than this preset. Name another by --base or --preset.")
-    for name, parts in _WIDENED.items():
-        for fresh, known in zip(new[name].chunk(parts), old[name].chunk(parts), strict=True):
-            if name in ("lstm.weight_hh_l0", "output.weight"):
-                fresh[: len(known), h:] = 0
-            fresh[tuple(map(slice, known.shape))] = known
-    generator.load_state_dict(new | alike)
-
-
-# What has the LSTM's units among its rows or columns, and in how many parts of equal size (gates, states).
-_WIDENED = {
-    "lstm.weight_ih_l0": 4,
-    "lstm.weight_hh_l0": 4,
-    "lstm.bias_ih_l0": 4,
-    "lstm.bias_hh_l0": 4,
-    "initial_state.weight": 2,
-    "initial_state.bias": 2,
-    "output.weight": 1,
-}
+    generator.load_state_dict(base.state_dict())
 
 
 def load_pretrained(folder: Path, dataset: Dataset, device: str = "cpu") -> tuple[Generator, dict[str, object]]:

@@ -80,7 +80,7 @@ def read_ratings(path: Path, least_poems: int = LEAST_POEMS) -> Ratings:
             continue
         try:
             poem, fold, up, down = _parse(json.loads(row))
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise TrainingError(f"{path}, line {number}, is no row of ratings ({error}). {_GIVE}") from None
         own = weights.setdefault(poem, np.zeros((2, NUM_FOLDS)))
         own[0, fold] += up
@@ -108,7 +108,7 @@ def _parse(row: Any) -> tuple[RatedPoem, int, float, float]:
     """(poem, fold, up, down) of a row.
 
     Raises:
-        ValueError, KeyError, TypeError: It is none.
+        ValueError, KeyError, TypeError, OverflowError: It is none.
     """
     form = FORMS[row["form"]]
     lines, theme, fold = row["traditional"], row["theme"] or "", row["fold"]

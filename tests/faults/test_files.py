@@ -139,10 +139,3 @@ def test_a_corpus_of_any_bytes(tmp_path: Path, content: bytes) -> None:
     read = lambda: list(corpus.read_corpus(tmp_path, corpus.Summary(), quiet=True))  # noqa: E731
     _done_or_refused(read, CorpusError, "poet.tang.0.json")
     list(corpus.read_corpus(tmp_path, corpus.Summary(), skip_bad=True, quiet=True))
-
-
-@anything
-@given(content=st.one_of(st.binary(max_size=300), values.map(lambda value: json.dumps(value).encode())))
-def test_prepared_poems_of_any_bytes(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "poems.jsonl").write_bytes(content)
-    _done_or_refused(lambda: corpus.load_poems(tmp_path), CorpusError, "prepare")

@@ -140,18 +140,3 @@ def test_a_broken_file_is_named_and_can_be_skipped(tmp_path: Path, text: str) ->
 def test_malformed_entries_are_counted(tmp_path: Path) -> None:
     _, summary = read(write(tmp_path, [{"title": "x"}, {"paragraphs": "text"}, {"paragraphs": [1]}]))
     assert summary.dropped == {"malformed entry": 3}
-
-
-def test_prepared_poems_come_back_as_they_were(tmp_path: Path) -> None:
-    poems, _ = read(write(tmp_path, [entry(*MOON), entry(*HERON)]))
-    items = corpus.split(poems)
-    corpus.save_poems(items, tmp_path)
-    assert corpus.load_poems(tmp_path) == items
-
-
-def test_a_damaged_prepared_corpus_says_how_to_mend_it(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match="poetgen prepare"):
-        corpus.load_poems(tmp_path)
-    (tmp_path / "poems.jsonl").write_text('{"form": "sonnet"}\n')
-    with pytest.raises(CorpusError, match="damaged"):
-        corpus.load_poems(tmp_path)

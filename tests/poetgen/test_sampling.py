@@ -87,7 +87,7 @@ def test_forced_characters_stand_where_they_must(
 def test_masks_hold_what_was_drawn_and_its_likelihood_is_finite(
     drafter: Drafter, generator: Generator, constraints: Constraints
 ) -> None:
-    drawn = sample(generator, constraints, drafts_for(drafter, "wujue", range(12)), keep_masks=True)
+    drawn = sample(generator, constraints, drafts_for(drafter, "wujue", range(12)), line_ends=False, keep_masks=True)
     assert drawn.masks is not None
     assert bool(drawn.masks.gather(2, drawn.ids[:, :, None]).all())
     with torch.no_grad():
@@ -101,7 +101,13 @@ def test_the_step_by_step_decoder_agrees_with_teacher_forcing(
     drafter: Drafter, generator: Generator, constraints: Constraints
 ) -> None:
     """At a temperature near zero each character must be the likeliest allowed one under the parallel pass."""
-    drawn = sample(generator, constraints, drafts_for(drafter, "wujue", range(8), temperature=0.001), keep_masks=True)
+    drawn = sample(
+        generator,
+        constraints,
+        drafts_for(drafter, "wujue", range(8), temperature=0.001),
+        line_ends=False,
+        keep_masks=True,
+    )
     assert drawn.masks is not None
     with torch.no_grad():
         log_probs = masked_log_probs(generator(drawn.ids, drawn.conditions, drawn.noise), drawn.masks)
@@ -162,7 +168,7 @@ def test_drafts_that_are_not_open_keep_their_ways(
     # Those given up began worst, and were mostly not going to be chosen.
     assert kept.worths.max() >= whole.worths.quantile(0.9)
     with pytest.raises(ValueError, match="whole batches"):
-        sample(generator, constraints, drafts[:8], groups=[0] * 8, keep_masks=True)
+        sample(generator, constraints, drafts[:8], groups=[0] * 8, line_ends=False, keep_masks=True)
 
 
 def test_of_poems_that_are_alike_one_goes_on(drafter: Drafter, generator: Generator, constraints: Constraints) -> None:
@@ -224,7 +230,7 @@ def test_ends_of_people_s_lines_are_likelier(
     known = Tails.of(_ends(plain.ids[::2], form).flatten(0, 1).numpy(), least=1)
     knowing = constraints_of(replace(poet.model, tails=known))
     led = sample(generator, knowing, drafts)
-    trained = sample(generator, knowing, drafts, keep_masks=True)
+    trained = sample(generator, knowing, drafts, line_ends=False, keep_masks=True)
     monkeypatch.setattr("poetgen.sampling._TAIL_GAIN", 30.0)
     forced = sample(generator, knowing, drafts)
     rows = {tuple(row) for row in known.ids.tolist()}
