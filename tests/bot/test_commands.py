@@ -85,6 +85,35 @@ async def test_top_ranks_by_what_votes_allow_to_believe(place: Place, rows: Rows
     assert "春" not in await _said(place, place.bob, "top", period="week")
 
 
+@pytest.mark.parametrize("seen_by_role", [True, False])
+async def test_top_tells_of_no_poem_that_not_all_who_read_it_may_read(
+    place: Place, rows: Rows, seen_by_role: bool
+) -> None:
+    staff = place.guild.create_role("staff")
+    dora = place.guild.add_member(place.env.create_user("dora"), roles=[staff])
+    hidden = place.hidden(staff if seen_by_role else dora)
+    await place.poem(theme="春")
+    await dora.slash(hidden, "poem", theme="秋")
+    rows.run("INSERT INTO votes VALUES (1, 1, 1, 0, 1, 0), (2, 1, 1, 0, 1, 0)")
+    page = await _said(place, dora, "top")
+    assert "春" in page
+    assert "秋" not in page
+    result = await dora.slash(hidden, "top")
+    assert result.response is not None
+    assert "秋" in result.response.content
+    assert "春" in result.response.content, "which all may read"
+
+
+async def test_top_tells_who_was_let_in_alone_of_nothing_hidden_elsewhere(place: Place, rows: Rows) -> None:
+    staff = place.guild.create_role("staff")
+    dora = place.guild.add_member(place.env.create_user("dora"), roles=[staff])
+    await dora.slash(place.hidden(staff), "poem", theme="秋")
+    rows.run("INSERT INTO votes VALUES (1, 1, 1, 0, 1, 0)")
+    result = await place.bob.slash(place.hidden(staff, place.bob), "top")
+    assert result.response is not None
+    assert "秋" not in result.response.content
+
+
 async def test_earlier_poem_is_shown_again_to_who_asks(
     simcord_env: simcord.Env, place: Place, services: Services, rows: Rows
 ) -> None:
