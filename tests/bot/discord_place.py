@@ -27,6 +27,12 @@ class Place:
         assert result.response is not None
         return result.response.message
 
+    def hidden(self, *seen_by: Any) -> simcord.ChannelHandle:
+        """A channel that only these members or roles may view."""
+        overwrites = dict.fromkeys(seen_by, discord.PermissionOverwrite(view_channel=True))
+        overwrites[self.guild.default_role] = discord.PermissionOverwrite(view_channel=False)
+        return self.guild.create_text_channel("hidden", overwrites=overwrites)
+
     def bodies(self, method: str | None = None) -> list[dict[str, Any]]:
         """The JSON bodies that the bot sent."""
         sent = self.env.http_requests

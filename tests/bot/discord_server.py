@@ -227,6 +227,17 @@ def option(name: str, value: object, kind: int = 3) -> dict[str, Any]:
     return {"name": name, "type": kind, "value": value}
 
 
+def in_server(user_id: int, locale: str = "en-US", permissions: int = 0) -> dict[str, Any]:
+    """What an interaction tells beside, in a server that the bot is no member of."""
+    user = {"id": str(user_id), "username": "u", "discriminator": "0", "avatar": None}
+    member = {
+        "user": user, "roles": [], "joined_at": "2026-01-01T00:00:00+00:00", "deaf": False, "mute": False, "flags": 0,
+        "permissions": str(permissions),
+    }  # fmt: skip
+    guild = {"id": "55", "locale": locale, "features": []}
+    return {"guild_id": "55", "context": 2, "member": member, "guild": guild, "guild_locale": locale}
+
+
 async def ready(
     server: Discord, tmp_path: Path, *arguments: str, level: str = "INFO", **settings: str
 ) -> asyncio.subprocess.Process:

@@ -12,10 +12,10 @@ import bot
 from bot.catalogue import COMMAND_LANGUAGES, DEFAULT_LANGUAGE, LANGUAGES, catalogue, language_of, refusal, text
 from bot.client import PoetBot
 from bot.cogs import add_all
-from bot.errors import BusyError, MistypedError, explain
+from bot.errors import BusyError, Explanation, MistypedError, explain
 from bot.poems import Poems
 from bot.translator import CatalogueTranslator, dotted
-from poetgen.errors import REQUEST_TEXTS, RequestError
+from poetgen.errors import REQUEST_TEXTS, CheckpointError, RequestError
 from poetgen.poem import FORMS, PoemRequest
 from poetgen.prosody import PROBLEM_TEXTS
 from tests.bot.limits import violations
@@ -140,6 +140,19 @@ def test_known_errors_say_what_they_mean_and_others_do_not() -> None:
     assert "secret" not in unexpected.text
     assert unexpected.error_id is not None
     assert unexpected.error_id in unexpected.text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_only_the_operator_can_mend_is_told_to_nobody_else(
+    language: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    error = CheckpointError("/home/yin/x is damaged.")
+    told = explain(error, language)
+    assert told.error_id is not None
+    assert told.text == text("error.unexpected", language, error_id=told.error_id)
+    assert f"error {told.error_id}" in caplog.text
+    assert str(error) in caplog.text
+    assert explain(error, language, operator=True) == Explanation(str(error))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

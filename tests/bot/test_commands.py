@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,8 @@ from bot.cogs.catchup import CatchUpCog
 from bot.cogs.daily import DailyCog
 from bot.services import Services
 from bot.store.database import now_ms
+from poetgen.errors import CheckpointError
+from poetgen.registry import Version
 from tests.bot.conftest import OWNER_GUILD, FakePoet, FakeRegistry, Rows, until
 from tests.bot.discord_place import Place, buttons, hold_to_the_limits, labels
 
@@ -80,6 +83,35 @@ async def test_top_ranks_by_what_votes_allow_to_believe(place: Place, rows: Rows
     assert "1 👍 1 👎" in page, "the requester's own vote does not count"
     rows.run(f"UPDATE poems SET created_at = {now_ms() - 8 * 86_400_000} WHERE id = 1")
     assert "春" not in await _said(place, place.bob, "top", period="week")
+
+
+@pytest.mark.parametrize("seen_by_role", [True, False])
+async def test_top_tells_of_no_poem_that_not_all_who_read_it_may_read(
+    place: Place, rows: Rows, seen_by_role: bool
+) -> None:
+    staff = place.guild.create_role("staff")
+    dora = place.guild.add_member(place.env.create_user("dora"), roles=[staff])
+    hidden = place.hidden(staff if seen_by_role else dora)
+    await place.poem(theme="春")
+    await dora.slash(hidden, "poem", theme="秋")
+    rows.run("INSERT INTO votes VALUES (1, 1, 1, 0, 1, 0), (2, 1, 1, 0, 1, 0)")
+    page = await _said(place, dora, "top")
+    assert "春" in page
+    assert "秋" not in page
+    result = await dora.slash(hidden, "top")
+    assert result.response is not None
+    assert "秋" in result.response.content
+    assert "春" in result.response.content, "which all may read"
+
+
+async def test_top_tells_who_was_let_in_alone_of_nothing_hidden_elsewhere(place: Place, rows: Rows) -> None:
+    staff = place.guild.create_role("staff")
+    dora = place.guild.add_member(place.env.create_user("dora"), roles=[staff])
+    await dora.slash(place.hidden(staff), "poem", theme="秋")
+    rows.run("INSERT INTO votes VALUES (1, 1, 1, 0, 1, 0)")
+    result = await place.bob.slash(place.hidden(staff, place.bob), "top")
+    assert result.response is not None
+    assert "秋" not in result.response.content
 
 
 async def test_earlier_poem_is_shown_again_to_who_asks(
@@ -177,6 +209,24 @@ async def test_settings_change_what_they_say(place: Place, rows: Rows) -> None:
     assert "Please wait" in await _said(place, place.bob, "poem")
     await _said(place, admin, "settings reports", channel=other)
     assert rows("SELECT reports_channel_id FROM servers") == [(other.id,)]
+    place.env.errors.clear()
+
+
+async def test_quota_of_0_switches_poems_off(place: Place, rows: Rows) -> None:
+    await _said(place, place.admin, "settings limits", quota=0)
+    assert await _said(place, place.bob, "poem") == "Poems are switched off here: the quota of this server is 0."
+    assert rows("SELECT * FROM usage") == []
+    place.env.errors.clear()
+
+
+async def test_reports_go_to_no_channel_that_the_bot_may_not_write_in(place: Place, rows: Rows) -> None:
+    await _said(place, place.admin, "settings reports", channel=place.channel)
+    mute = discord.PermissionOverwrite(send_messages=False)
+    silent = place.guild.create_text_channel("silent", overwrites={place.guild.default_role: mute})
+    for channel in (silent, place.hidden(place.admin)):
+        said = await _said(place, place.admin, "settings reports", channel=channel)
+        assert f"I may not write in <#{channel.id}>" in said
+    assert rows("SELECT reports_channel_id FROM servers") == [(place.channel.id,)]
     place.env.errors.clear()
 
 
@@ -353,6 +403,23 @@ async def test_three_reports_hide_a_poem_and_are_told(simcord_env: simcord.Env, 
     assert "after 3 reports" in told.content
 
 
+async def test_poem_that_is_deleted_while_it_is_reported_is_said_to_be_gone(
+    place: Place, services: Services, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poem, report = await place.poem(), services.store.votes.report
+
+    async def too_late(poem_id: int, reporter_id: int) -> int | None:
+        await services.store.poems.delete(poem_id)
+        return await report(poem_id, reporter_id)
+
+    monkeypatch.setattr(services.store.votes, "report", too_late)
+    result = await place.bob.context_menu(place.channel, "Report poem", poem)
+    assert result.response is not None
+    assert result.response.content == "That poem is not there any more."
+    assert rows("SELECT * FROM reports") == []
+    place.env.errors.clear()
+
+
 async def test_daily_poem_is_set_posted_once_and_stopped(
     simcord_env: simcord.Env, place: Place, simcord_bot: PoetBot, rows: Rows
 ) -> None:
@@ -400,6 +467,33 @@ async def test_owner_commands_are_in_the_owners_server_for_the_owner(
     few = await boss.slash(channel, "owner finetune", action="start")
     assert few.response is not None
     assert "too little to learn from" in few.response.content
+    simcord_env.errors.clear()
+
+
+async def test_what_is_wrong_with_a_version_is_told_to_the_owner_alone(
+    simcord_env: simcord.Env, simcord_bot: PoetBot, place: Place, registry: FakeRegistry,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def damaged(_: str | None) -> list[Version]:
+        raise CheckpointError("/home/yin/x is damaged.")
+
+    monkeypatch.setattr(registry, "versions_of", damaged)
+    home = simcord_env.create_guild(id=OWNER_GUILD)
+    channel = home.create_text_channel("owner")
+    role = home.create_role("admins", permissions=discord.Permissions(administrator=True))
+    boss, other = [home.add_member(simcord_env.create_user(name), roles=[role]) for name in ("boss", "other")]
+    simcord_bot.owner_id = boss.id
+    told = await boss.slash(channel, "owner voice", action="list")
+    assert told.response is not None
+    assert told.response.content == "/home/yin/x is damaged."
+    assert "is damaged" not in caplog.text
+    theirs = await other.slash(channel, "voice list")
+    assert theirs.response is not None
+    for said in (theirs.response.content, await _said(place, place.admin, "voice list")):
+        found = re.search(r"log as ([0-9a-f]{8})", said)
+        assert found
+        assert f"error {found[1]}" in caplog.text
+    assert "/home/yin/x is damaged." in caplog.text
     simcord_env.errors.clear()
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from bot.console import Console
 from bot.services import Services
-from poetgen.errors import RequestError
+from poetgen.errors import CheckpointError, RequestError
 from poetgen.poem import PoemRequest
+from poetgen.registry import Version
 from tests.bot.conftest import FakePoet, FakeRegistry, Rows, Trainer
 
 
@@ -275,6 +276,16 @@ async def test_wrong_line_gets_one_answer_and_the_session_goes_on(
     assert said in answer
     assert "Traceback" not in answer
     assert rows("SELECT theme FROM poems") == [("秋夜",)]
+
+
+async def test_what_is_wrong_with_a_version_is_told(
+    services: Services, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(_: str | None) -> list[Version]:
+        raise CheckpointError("/home/yin/x is damaged.")
+
+    monkeypatch.setattr(registry, "versions_of", damaged)
+    assert await _session(services, "/voice list") == "/home/yin/x is damaged."
 
 
 async def test_failure_is_told_with_an_id_and_the_session_goes_on(

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import re
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -20,12 +20,14 @@ from bot.client import PoetBot
 from bot.cogs.catchup import CatchUpCog
 from bot.errors import BotError, ClosingError
 from bot.inference import Inference
+from bot.logs import errors_counted
 from bot.poems import Poems, Wish
 from bot.services import Services
 from bot.store import Store
 from bot.store.poems import StoredPoem
 from poetgen.errors import RequestError
-from tests.bot.conftest import FakePoet, FakeRegistry, Rows, Trainer, services_on, until
+from poetgen.poem import Composition, PoemRequest
+from tests.bot.conftest import LINES, FakePoet, FakeRegistry, Rows, Trainer, services_on, until
 from tests.bot.discord_place import Place, buttons, hold_to_the_limits, labels
 
 POEM = "**秋夜**\n一道残阳铺水中，半江瑟瑟半江红。\n可怜九月初三夜，露似真珠月似弓。\n"
@@ -99,6 +101,23 @@ async def test_themes_are_suggested_in_several_languages(place: Place) -> None:
     assert [choice["value"] for choice in found] == ["東", "冬"], "for who cannot type Chinese"
 
 
+async def test_failed_suggestions_are_logged_without_the_person_and_late_ones_mildly(
+    simcord_env: simcord.Env, place: Place, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors: list[int] = []
+    with errors_counted(lambda: errors.append(1)), caplog.at_level(logging.WARNING):
+        simcord_env.inject_error("POST", "/interactions/*/callback", status=404, code=10062)
+        await place.alice.autocomplete(place.channel, "poem", "theme", "moon")
+        [late] = caplog.records
+        assert (late.levelname, late.exc_info, errors) == ("WARNING", None, [])
+        monkeypatch.setattr("bot.cogs.poem.suggestions", None)
+        await place.alice.autocomplete(place.channel, "poem", "theme", "moon")
+    failed = caplog.records[1]
+    assert (failed.levelname, failed.exc_info is None, errors) == ("ERROR", False, [1])
+    assert caplog.text.count("suggestions for 'poem' could not be made") == 2
+    assert str(place.alice.id) not in caplog.text
+
+
 async def test_direct_message_has_vote_buttons(simcord_env: simcord.Env, place: Place, rows: Rows) -> None:
     await place.alice.user.send_dm("hello")
     result = await place.alice.user.slash("poem", theme="秋夜")
@@ -135,6 +154,16 @@ async def test_bad_input_is_refused_privately(
     assert rows("SELECT id FROM poems") == []
     assert rows("SELECT used FROM usage") == [], "nothing of the quota is gone"
     assert [isinstance(error.__cause__, (RequestError, BotError)) for error in simcord_env.errors] == [True]
+
+
+@pytest.mark.parametrize(
+    ("typed", "theme"), [("空", "空"), ("道", "道"), ("秋の月", "秋月"), ("いのち", "生"), ("送别", "送別")]
+)
+async def test_theme_in_chinese_stands_as_typed_and_one_in_kana_is_known_by_its_name(
+    place: Place, rows: Rows, typed: str, theme: str
+) -> None:
+    await place.poem(theme=typed)
+    assert rows("SELECT theme FROM poems") == [(theme,)]
 
 
 async def test_theme_is_cleaned_of_what_cannot_be_seen(place: Place, rows: Rows) -> None:
@@ -185,6 +214,31 @@ async def test_where_reacting_is_refused_buttons_take_its_place(
     assert rows.votes() == [(1, place.bob.id, -1)]
     await place.bob.click(counted, custom_id=down.custom_id)
     assert rows.votes() == [], "pressed again, it is taken back"
+
+
+async def test_where_the_bot_may_not_look_vote_buttons_are_there_from_the_start(place: Place, rows: Rows) -> None:
+    hidden = place.hidden(place.alice, place.bob)
+    shown = (await place.alice.slash(hidden, "poem")).response
+    assert shown is not None
+    up, down = buttons(shown)[-2:]
+    assert [up.label, down.label] == ["0", "0"]
+    await place.bob.click(shown, custom_id=up.custom_id)
+    assert rows.votes() == [(1, place.bob.id, 1)]
+
+
+async def test_vote_buttons_come_even_where_the_bot_may_change_no_message(
+    simcord_env: simcord.Env, place: Place, rows: Rows
+) -> None:
+    for method, path in (("PUT", "/channels/*/reactions/*"), ("PATCH", "/channels/*/messages/*")):
+        simcord_env.inject_error(method, path, status=403, code=50001, times=None)
+    await place.poem()
+    await simcord_env.settle()
+    shown = place.channel.last_message
+    assert shown is not None
+    up, down = buttons(shown)[-2:]
+    assert [up.label, down.label] == ["0", "0"]
+    await place.bob.click(shown, custom_id=up.custom_id)
+    assert rows.votes() == [(1, place.bob.id, 1)]
 
 
 async def test_a_press_is_kept_though_discord_does_not_show_it(
@@ -282,6 +336,25 @@ async def test_listed_words_stand_in_no_poem(
     assert await refused("秋夜", place.bob.click(message, label="Another")) == 0, "asked for before it was listed"
     assert rows("SELECT id FROM poems") == [(1,)]
     assert rows("SELECT sum(used) FROM usage") == [(1,)], "given back"
+
+
+async def test_comparison_tries_again_when_a_poem_holds_a_listed_word(
+    place: Place, services: Services, registry: FakeRegistry, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.add("fake-2", None)
+    await services.store.servers.choose(place.guild.id, lambda chosen: replace(chosen, words=("初三",)))
+    compose = FakePoet.compose
+
+    def compose_other_lines_later(self: FakePoet, requests: Sequence[PoemRequest]) -> list[Composition]:
+        compositions = compose(self, requests)
+        self.lines = LINES[:2] * 2
+        return compositions
+
+    monkeypatch.setattr(FakePoet, "compose", compose_other_lines_later)
+    result = await place.bob.slash(place.channel, "voice compare", theme="秋夜")
+    assert labels(result.response) == ["1", "2"]
+    assert rows("SELECT version FROM poems ORDER BY version") == [("fake-1",), ("fake-2",)]
+    assert rows("SELECT id FROM poems WHERE text LIKE '%初三%'") == []
 
 
 async def test_read_shows_pinyin_and_meanings_privately(place: Place) -> None:
@@ -515,6 +588,44 @@ async def test_deleted_channel_takes_its_poems_along(simcord_env: simcord.Env, p
     assert rows("SELECT channel_id FROM poems") == [(place.channel.id,)]
 
 
+async def test_deleted_channel_is_chosen_for_nothing_any_more(
+    simcord_env: simcord.Env, place: Place, services: Services, rows: Rows
+) -> None:
+    other = place.guild.create_text_channel("other")
+    for channel in (other, place.channel):
+        await place.admin.slash(place.channel, "settings channel", channel=channel)
+    await place.admin.slash(place.channel, "settings reports", channel=other)
+    await place.admin.slash(place.channel, "daily set", channel=other, time="08:30")
+    simcord_env.backend.delete_channel(other.id)
+    await simcord_env.settle()
+    chosen = "SELECT channels, reports_channel_id FROM servers"
+    assert rows(chosen) == [(str(place.channel.id), None)]
+    assert rows("SELECT * FROM dailies") == []
+    simcord_env.backend.delete_channel(place.channel.id)
+    await simcord_env.settle()
+    assert rows(chosen) == [(str(place.channel.id), None)], "with none left, poems would be allowed everywhere"
+    assert services.store.servers.of(place.guild.id).channels == (place.channel.id,)
+
+
+async def test_archived_threads_of_a_deleted_channel_take_their_poems_along(
+    simcord_env: simcord.Env, place: Place, simcord_bot: PoetBot, rows: Rows
+) -> None:
+    cog, backend = simcord_bot.get_cog("CatchUpCog"), simcord_env.backend
+    assert isinstance(cog, CatchUpCog)
+    cog.pause_seconds = 0.0
+    other = place.guild.create_text_channel("other")
+    for channel in (place.channel, other):
+        backend.create_thread(channel.id, "thread", place.alice.id)
+        [thread] = channel.threads
+        await place.alice.slash(thread, "poem")
+        backend.edit_channel(thread.id, {}, thread_metadata={"archived": True})
+    await simcord_env.settle()
+    del backend.channels[thread.id]  # with its channel, as on Discord, and without a word
+    backend.delete_channel(other.id)
+    await simcord_env.settle()
+    assert rows("SELECT channel_id FROM poems") == [(place.channel.threads[0].id,)]
+
+
 async def test_message_that_was_not_noted_is_found_at_the_start_or_by_a_press(
     simcord_env: simcord.Env, place: Place, services: Services, inference: Inference, registry: FakeRegistry,
     trainer: Trainer, rows: Rows, monkeypatch: pytest.MonkeyPatch,
@@ -535,6 +646,26 @@ async def test_message_that_was_not_noted_is_found_at_the_start_or_by_a_press(
     cog.pause_seconds = 0.0
     await cog.catch_up()
     assert rows("SELECT message_id FROM poems WHERE id = 1") == [(first.response.id,)]
+
+
+async def test_vote_on_a_message_that_is_not_noted_yet_counts_once_it_is(
+    simcord_env: simcord.Env, place: Place, simcord_bot: PoetBot, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = await place.poem()
+    await simcord_env.settle()
+    sent_ms = int(message.created_at.timestamp() * 1000)
+    monkeypatch.setattr("bot.cogs.catchup.now_ms", lambda: sent_ms)
+    rows.run(f"UPDATE poems SET message_id = NULL, created_at = {sent_ms}")
+    cog = simcord_bot.get_cog("CatchUpCog")
+    assert isinstance(cog, CatchUpCog)
+    cog.pause_seconds = 0.0
+    async with cog._catching_up:
+        simcord_bot.dispatch("ready")
+        await place.bob.react(message, "👍")
+        assert rows.votes() == []
+    await until(lambda: cog._live is None)
+    assert rows("SELECT message_id FROM poems") == [(message.id,)]
+    assert rows.votes() == [(1, place.bob.id, 1)]
 
 
 async def test_deleted_while_away_is_forgotten(

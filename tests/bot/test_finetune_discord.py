@@ -140,6 +140,25 @@ async def test_why_it_failed_is_told_in_the_servers_language_and_logged_as_it_wa
     assert sentence in caplog.text
 
 
+async def test_result_is_posted_anew_if_the_message_was_deleted(
+    place: Place, simcord_env: simcord.Env, services: Services, rows: Rows
+) -> None:
+    await _voted(place)
+    services.finetuning._started = False  # until the message is gone
+    await _started(place)
+    shown = place.channel.last_message
+    assert shown is not None
+    await place.admin.delete(shown)
+    await services.finetuning.start()
+    await _state(rows, "rejected")
+    await simcord_env.settle()
+    ended = place.channel.last_message
+    assert ended is not None
+    assert ended.id > shown.id
+    assert "the old voice stays" in ended.content
+    assert ended.components == []
+
+
 async def test_too_few_votes_are_refused_privately(place: Place, simcord_env: simcord.Env) -> None:
     refused = await place.admin.slash(place.channel, "finetune start")
     assert refused.ephemeral

@@ -11,7 +11,7 @@ import pytest
 from bot.doctor import PERMISSIONS, Finding, examine
 from bot.settings import Settings
 from tests.bot.conftest import Rows
-from tests.bot.discord_server import TOKEN, USER, Discord, discord_server, option, ready, start, stopped
+from tests.bot.discord_server import TOKEN, USER, Discord, discord_server, in_server, option, ready, start, stopped
 
 server = discord_server
 
@@ -66,15 +66,34 @@ async def test_other_locales_and_user_installs(server: Discord, tmp_path: Path) 
         }, "flags": 0,
     }  # fmt: skip
     for number, channel in ((80, {}), (81, {"channel": thread})):
-        token = await server.command("poem", option("theme", "秋夜"), user_id=number, guild_id="55", context=2, member={
-            "user": {"id": str(number), "username": "u", "discriminator": "0", "avatar": None}, "roles": [],
-            "joined_at": "2026-01-01T00:00:00+00:00", "deaf": False, "mute": False, "flags": 0, "permissions": "0",
-        }, guild={"id": "55", "locale": "zh-CN", "features": []}, guild_locale="zh-CN", **channel)  # fmt: skip
+        token = await server.command(
+            "poem", option("theme", "秋夜"), user_id=number, **in_server(number, "zh-CN"), **channel
+        )
         poem = await server.answer(token, edited=True)
         assert "韵部 东" in poem["content"], "a public part, so in the server's language"
         assert [len(row["components"]) for row in poem["components"]][-1] == 2, "no member there, so votes by buttons"
     logged = await stopped(program)
     assert str(user) not in logged, "no user ids at INFO"
+
+
+async def test_manager_of_a_server_with_only_its_commands_is_told_to_invite_the_bot(
+    server: Discord, tmp_path: Path
+) -> None:
+    program = await ready(server, tmp_path)
+    channel = {"id": "9", "type": 0, "name": "poems", "permissions": "0"}
+    daily = [option("channel", "9", 7), option("time", "08:30")]
+    for user_id, (name, subcommand, options) in enumerate(
+        [("settings", "script", [option("script", "traditional")]), ("daily", "set", daily)], 80
+    ):
+        data = {
+            "id": "1", "name": name, "type": 1, "resolved": {"channels": {"9": channel}},
+            "options": [{"name": subcommand, "type": 1, "options": options}],
+        }  # fmt: skip
+        token = await server.interact(2, data, user_id, **in_server(user_id, permissions=0x20))
+        assert (await server.answer(token))["content"].startswith("I am not a member of this server")
+    assert "ERROR" not in await stopped(program)
+    rows = Rows(tmp_path / "data" / "yin.db")
+    assert rows("SELECT guild_id FROM servers UNION SELECT guild_id FROM dailies") == []
 
 
 async def test_commands_of_another_program_are_replaced_once_they_are_used(server: Discord, tmp_path: Path) -> None:

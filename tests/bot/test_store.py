@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -18,11 +19,12 @@ from hypothesis import strategies as st
 
 from bot.asker import Asker
 from bot.errors import BotError, StartError
+from bot.leaderboard import leaderboard
 from bot.poems import Limits
 from bot.preferences import Preferences
 from bot.store import Store
 from bot.store.database import _claimed, _config, least_id
-from bot.store.poems import FORGOTTEN, Setting
+from bot.store.poems import FORGOTTEN, Setting, StoredPoem
 from bot.store.servers import Choices
 from bot.store.tables import metadata
 from poetgen.poem import Composition, PoemRequest
@@ -510,6 +512,29 @@ async def test_reported_hidden_and_personal_poems_are_not_trained_on(store: Stor
     assert [poem.id for poem in poems] == [vote.poem_id for vote in cast] == [plain]
     poems, _ = await store.votes.for_training(None, shared=True)
     assert [poem.id for poem in poems] == [plain, elsewhere.id]
+
+
+async def test_only_the_ten_best_are_read_of_equals_the_newest_first(
+    store: Store, composition: Composition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [await _add(store, composition) for _ in range(12)]
+    for poem_id in ids:
+        await store.votes.cast(poem_id, 1, 1)
+    for voter_id in (2, 3):
+        await store.votes.cast(ids[4], voter_id, 1)
+    await store.votes.cast(ids[11], 2, -1)
+    read: list[int] = []
+    begin = StoredPoem.__init__
+
+    def noted(self: StoredPoem, poem_id: int, *values: Any) -> None:
+        read.append(poem_id)
+        begin(self, poem_id, *values)
+
+    monkeypatch.setattr(StoredPoem, "__init__", noted)
+    found = await leaderboard(store, Asker(1, guild_id=2), "all")
+    assert [poem.id for poem, _, _ in found] == [ids[4], *reversed(ids[5:11]), *reversed(ids[1:4])]
+    assert [votes for _, *votes in found] == [[3, 0]] + [[1, 0]] * 9
+    assert len(read) == 10
 
 
 async def test_secret_is_made_once(url: str) -> None:

@@ -20,6 +20,13 @@ _votes = st.lists(
     unique_by=lambda vote: (vote.poem, vote.voter),
 )
 
+# Within seconds of each other, and some of them ten apart to the second.
+_votes_in_bursts = st.lists(
+    st.builds(Vote, st.integers(1, 50), st.integers(1, 2), st.sampled_from([1, -1]), st.integers(0, 25), st.booleans()),
+    max_size=40,
+    unique_by=lambda vote: (vote.poem, vote.voter),
+)
+
 
 @given(_votes)
 def test_weights_are_from_0_to_1_and_nothing_for_own_requests(votes: list[Vote]) -> None:
@@ -91,6 +98,16 @@ def test_a_burst_counts_as_three_votes() -> None:
     slow = [Vote(poem, 1, 1 if poem % 2 else -1, 100.0 * poem) for poem in range(12)]
     quick = [Vote(poem, 1, 1 if poem % 2 else -1, 0.5 * poem) for poem in range(12)]
     assert sum(weights(quick)) == pytest.approx(sum(weights(slow)) / 4)
+
+
+@given(_votes_in_bursts)
+def test_a_burst_is_who_voted_within_ten_seconds_before_and_behind(votes: list[Vote]) -> None:
+    found = dict(zip(votes, weights(votes), strict=True))
+    for voter in {vote.voter for vote in votes}:
+        own = [vote for vote in votes if vote.voter == voter and not vote.requested]
+        bursts = [min(1, 3 / sum(abs(other.seconds - vote.seconds) <= 10 for other in own)) for vote in own]
+        # All else that weighs is the voter's.
+        assert [found[vote] * bursts[0] for vote in own] == pytest.approx([found[own[0]] * burst for burst in bursts])
 
 
 def test_twenty_accounts_of_one_person_do_not_outweigh_the_crowd() -> None:

@@ -211,6 +211,27 @@ def test_each_voice_has_its_own_line_of_versions(voices: tuple[Registry, str, di
         registry.rollback("server-1")
 
 
+def test_each_version_is_read_once_to_list_those_of_a_voice(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = Registry(tmp_path / "home", release=folder)
+    base = registry.promote(registry.current())
+    voices = [f"server-{number}" for number in range(12)]
+    made = [registry.register(voice_version(folder, base, voice, "promoted", tmp_path / voice)) for voice in voices]
+    read: list[Path] = []
+
+    def noted(path: Path) -> dict[str, object]:
+        read.append(path)
+        return load_record(path)
+
+    monkeypatch.setattr("poetgen.registry.load_record", noted)
+    assert [version.name for version in registry.versions_of("server-7")] == [base, made[7]]
+    assert sorted(read) == sorted(registry.home / "versions" / name for name in (base, *made))
+    assert registry.names()[0] == base
+    assert sorted(registry.names()) == sorted([base, *made])
+    assert registry.show(made[7][:9]).folder == registry.folder(made[7])
+
+
 @pytest.mark.parametrize(
     ("key", "voice", "message"),
     [("refused", "server-1", "refused"), ("other", "server-1", "another voice"), ("own", None, "another voice"),
