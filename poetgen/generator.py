@@ -269,11 +269,11 @@ class Generator(nn.Module):
         poem = (
             self.form_embedding.weight[FORM_IDS[form.name]]
             + self.rhyme_embedding(conditions.rhymes)
-            + self.noise_projection(noise)
+            + _through(self.noise_projection, noise)
             # A theme or plan that is not given adds nothing, not even a bias.
-            + self.theme_projection(theme) * theme_known.any(1)
+            + _through(self.theme_projection, theme) * theme_known.any(1)
         )
-        line = poem[:, None] + self.line_embedding(lines) + self.plan_projection(plan) * plan_known.any(2)
+        line = poem[:, None] + self.line_embedding(lines) + _through(self.plan_projection, plan) * plan_known.any(2)
         codes = self.tone_codes[FORM_IDS[form.name], conditions.patterns][:, : form.num_lines, :length]
         context: Tensor = line[:, :, None] + self.position_embedding(positions) + self.tone_embedding(codes)
         return context
@@ -311,7 +311,7 @@ class Generator(nn.Module):
         return [(weight.shape[1], weight.shape[0]) for weight in weights if weight.dim() == 2]
 
     def _initial_state(self, noise: Tensor) -> tuple[Tensor, Tensor]:
-        hidden, cell = self.initial_state(noise).chunk(2, dim=-1)
+        hidden, cell = _through(self.initial_state, noise).chunk(2, dim=-1)
         return torch.tanh(hidden), cell.contiguous()  # cuDNN takes no other
 
     @property

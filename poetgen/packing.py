@@ -29,13 +29,16 @@ def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
         bias: [O].
     """
     rows = inputs.numel() // inputs.shape[-1]
-    padded = next((size for size in _ROWS if size >= rows), None)
-    if not _in_use or padded is None or torch.is_grad_enabled() or not _fits(inputs, weight):
+    if not _in_use or not rows or torch.is_grad_enabled() or not _fits(inputs, weight):
         return nn.functional.linear(inputs, weight, bias)
+    if rows > _ROWS[-1]:
+        blocks = inputs.reshape(rows, -1).split(_ROWS[-1])
+        return torch.cat([linear(block, weight, bias) for block in blocks]).view(*inputs.shape[:-1], -1)
     version, packed = _packed.get(weight, (-1, None))
     if version != weight._version:
         packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), _ROWS_HINT)
         _packed[weight] = weight._version, packed
+    padded = next(size for size in _ROWS if size >= rows)
     full = nn.functional.pad(inputs.reshape(rows, -1), (0, 0, 0, padded - rows))
     product: Tensor = torch.ops.mkldnn._linear_pointwise(full, packed, bias, "none", [], "")
     return product[:rows].view(*inputs.shape[:-1], -1)
