@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Never, NoReturn
 from tqdm import tqdm
 
 from poetgen import prosody, script
-from poetgen.errors import CorpusError, PoetgenError, TrainingError, UsageError
+from poetgen.errors import CheckpointError, CorpusError, PoetgenError, RequestError, TrainingError, UsageError
 from poetgen.phonology import Phonology
 from poetgen.poem import (
     DEFAULT_CANDIDATES,
@@ -44,6 +44,11 @@ _FINETUNE_STAGES = ("discriminator", "generator", "gate")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
+    # A stream that the caller closed is one to nowhere.
+    sys.stdin, sys.stdout, sys.stderr = (
+        stream or open(os.devnull, mode)  # noqa: SIM115 (it is open as long as we are)
+        for stream, mode in ((sys.stdin, "r"), (sys.stdout, "w"), (sys.stderr, "w"))
+    )
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)
@@ -57,10 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _write_no_more()  # whoever read our output has had enough; that is no failure of ours
         return 0
-    except UnicodeEncodeError as error:
+    except (UnicodeDecodeError, UnicodeEncodeError) as error:
         mend = (
             "what was given is no text in UTF-8. Give it in that encoding."
-            if error.encoding == "utf-8"
+            if isinstance(error, UnicodeDecodeError) or error.encoding == "utf-8"
             else f"Chinese cannot be written in {error.encoding}. Set PYTHONIOENCODING=utf-8."
         )
         print(f"poetgen: {mend}", file=sys.stderr)
@@ -509,6 +514,7 @@ def _write(options: argparse.Namespace) -> int:
     )
     from poetgen.poet import Poet
 
+    _registry().current(options.voice)  # which refuses a name that is none
     if options.voice and all(version.voice != options.voice for version in _registry().versions_of(options.voice)):
         raise UsageError(
             f"The voice {options.voice!r} has no version of its own yet. Leave out --voice for the shared one, or fit "
@@ -608,7 +614,10 @@ def _score(options: argparse.Namespace) -> int:
             raise UsageError(
                 f'{options.file}, line {number}: a poem needs "traditional" or "lines", a list of its lines.'
             )
-        poem = parse_poem("\n".join(lines))
+        try:
+            poem = parse_poem("\n".join(lines))
+        except RequestError as error:
+            raise UsageError(f"{options.file}, line {number}: {error}") from None
         if poem.form is None:
             raise UsageError(f"{options.file}, line {number}: the lines fit no form; there are {', '.join(FORMS)}.")
         poems.append(poem)
@@ -621,7 +630,8 @@ def _score(options: argparse.Namespace) -> int:
 
 def _read_rows(path: Path) -> list[dict[str, object]]:
     try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        # A mark of the byte order may stand before it, and a line of JSON may hold what else divides lines.
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
     except (OSError, ValueError) as error:
         raise CorpusError(f"{path} cannot be read as JSON lines ({error}).") from None
     if not all(isinstance(row, dict) for row in rows):
@@ -657,8 +667,12 @@ def _versions_list(_: argparse.Namespace) -> int:
     registry = _registry()
     current = registry.current()
     for name in registry.names():
-        version = registry.show(name)
         mark = "*" if name == current else " "
+        try:
+            version = registry.show(name)
+        except CheckpointError as error:
+            print(f"{mark} {name}  damaged: {error}")
+            continue
         print(f"{mark} {name}  {'shipped' if version.shipped else 'from ' + (version.parent or 'scratch')}")
     return 0
 

@@ -3,9 +3,8 @@
 Knows what a poem is made of (form, title, keywords, pattern, rhyme) as arrays of ids; no model.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -67,15 +66,7 @@ class FormData:
         return FormData(self.form, *(np.concatenate([getattr(self, name), getattr(other, name)]) for name in _ARRAYS))
 
     def take(self, rows: npt.NDArray[np.intp] | npt.NDArray[np.bool_] | slice) -> "FormData":
-        return replace(
-            self,
-            ids=self.ids[rows],
-            titles=self.titles[rows],
-            keywords=self.keywords[rows],
-            plans=self.plans[rows],
-            patterns=self.patterns[rows],
-            rhymes=self.rhymes[rows],
-        )
+        return FormData(self.form, *(getattr(self, name)[rows] for name in _ARRAYS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +112,10 @@ def encode(
         seed: Of the random start of the association vectors.
     """
     vocabulary = count_vocabulary((item.poem.text for item in poems if not item.validation), min_count)
+    if not vocabulary.chars:
+        raise CorpusError(
+            f"No character stands {min_count} times in these poems. Give more of them, or a smaller --min-char-count."
+        )
     train = _by_form((item.poem for item in poems if not item.validation), vocabulary)
     longest = max(form.num_chars for form in FORMS.values())
     train_ids = [
@@ -301,7 +296,7 @@ def load_dataset(folder: Path) -> Dataset:
         raise CorpusError(
             f"{folder} holds no prepared corpus. Make one: poetgen prepare CORPUS --out {folder}"
         ) from None
-    except (OSError, SafetensorError, KeyError, ValueError, json.JSONDecodeError) as error:
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise CorpusError(
             f"{path} is damaged ({error}). Make it again: poetgen prepare CORPUS --out {folder}"
         ) from None

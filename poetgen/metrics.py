@@ -25,9 +25,9 @@ def auc(positive: Sequence[float], negative: Sequence[float]) -> float:
 
 
 def distinct_pairs(poems: Sequence[Sequence[str]]) -> float:
-    """Share of the pairs of neighbouring characters within lines that occur once only as a kind: 0 to 1.
+    """How many kinds of pairs of neighbouring characters there are within lines, as a share of all pairs: 0 to 1.
 
-    Kinds of pairs over pairs in all (distinct-2, Li et al. 2016); comparable only between samples of one size.
+    That is distinct-2 (Li et al. 2016); comparable only between samples of one size.
     """
     pairs = [line[place : place + 2] for poem in poems for line in poem for place in range(len(line) - 1)]
     return len(set(pairs)) / len(pairs) if pairs else 0.0

@@ -17,11 +17,6 @@ MAX_THEME_LENGTH = 20
 MAX_CANDIDATES = 128
 DEFAULT_CANDIDATES = 64
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.1, 2.0
-# Of a new version. Cool, for what theme, outline and z decide needs no chance any more; and rare characters lifted by
-# more than coolness takes from them, which readers do not mind, while they do mind warmth (docs/experiments.md). Where
-# lifts are counted (`training.lifts`) that is only what they begin with.
-DEFAULT_TEMPERATURE = 0.55
-DEFAULT_LIFT = 1.2
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,6 @@ from poetgen.errors import CorpusError
 from poetgen.phonology import learn_phonology
 from poetgen.poem import FORMS
 
-MIN_CHAR_COUNT = 10
-
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -45,9 +43,7 @@ class Prepared:
         return "\n".join(lines)
 
 
-def prepare(
-    source: Path, out: Path, *, min_char_count: int = MIN_CHAR_COUNT, skip_bad: bool = False, quiet: bool = False
-) -> Prepared:
+def prepare(source: Path, out: Path, *, min_char_count: int, skip_bad: bool = False, quiet: bool = False) -> Prepared:
     """Read a chinese-poetry checkout and write the prepared corpus.
 
     Args:

@@ -137,7 +137,7 @@ class Report:
     """What `check` found; `passed` means a regulated poem in every respect.
 
     Attributes:
-        pattern: The tonal pattern it comes nearest to; "" if its shape is none of ours.
+        pattern: The tonal pattern it comes nearest to; "" if its shape is none of ours, or it is old-style verse.
         rhyme: The rhyme group most of its ends belong to.
         tones: Of each character of each line, how it may be heard: "L", "O" or both ("LO"); "" if nobody knows.
         heard: The same, where the pattern decides between both.

@@ -10,7 +10,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -18,10 +18,11 @@ from pathlib import Path
 from uuid import uuid4
 
 import platformdirs
+from filelock import FileLock
 
 from poetgen import files
 from poetgen.errors import CheckpointError, NothingPromotedError, UnwrittenError
-from poetgen.record import JSON_FILE, WEIGHTS_FILE, load_record
+from poetgen.record import JSON_FILE, WEIGHTS_FILE, load_record, weights_whole
 
 RELEASE = Path(__file__).parent / "release"
 PLOTS = "plots"  # folder of the home; a picture of how each voice's version was fitted
@@ -171,7 +172,7 @@ class Registry:
             # The next release of the package takes the shipped one's place; its voices still need it.
             self.register(self._release)
         target = self._versions() / name
-        if (target / JSON_FILE).exists():
+        if _is_whole(target):
             return name
         incoming = self._versions() / f".{uuid4().hex}"  # two processes may register the same version at once
         try:
@@ -181,9 +182,10 @@ class Registry:
                     shutil.rmtree(other, ignore_errors=True)
             for file in (WEIGHTS_FILE, JSON_FILE):
                 shutil.copyfile(folder / file, incoming / file)
+            shutil.rmtree(target, ignore_errors=True)  # damaged, or not there
             incoming.replace(target)
         except OSError as error:
-            if not (target / JSON_FILE).exists():
+            if not _is_whole(target):
                 raise UnwrittenError(
                     f"The version cannot be registered in {self.home} ({error}). Make room and try again."
                 ) from None
@@ -236,7 +238,7 @@ class Registry:
         Raises:
             CheckpointError: No such version, or it is damaged, another voice's, or was refused by the gate.
         """
-        promoted = self._promotions(voice)
+        self._current_path(voice)  # which refuses what is no voice's name
         version = self.show(name)
         if version.voice not in (None, voice):
             raise CheckpointError(f"The version {version.name} belongs to another voice. Choose one of this voice's.")
@@ -245,8 +247,11 @@ class Registry:
         if version.shipped:
             # It stays in use when the next release of the package takes the shipped one's place.
             self.register(self._release)
-        if not promoted or promoted[-1] != version.name:
-            self._write([*promoted, version.name], voice)
+        elif not _is_whole(version.folder):
+            raise CheckpointError(f"The version {version.name} is damaged. Register it again, or choose another.")
+        with self._changing(voice) as promoted:
+            if promoted[-1:] != [version.name]:
+                self._write([*promoted, version.name], voice)
         return version.name
 
     def rollback(self, voice: str | None = None) -> str:
@@ -255,11 +260,26 @@ class Registry:
         Raises:
             NothingPromotedError: Nothing was promoted.
         """
-        promoted = self._promotions(voice)
-        if not promoted:
-            raise NothingPromotedError
-        self._write(promoted[:-1], voice)
+        with self._changing(voice) as promoted:
+            if not promoted:
+                raise NothingPromotedError
+            self._write(promoted[:-1], voice)
         return self.current(voice)
+
+    @contextmanager
+    def _changing(self, voice: str | None) -> Iterator[list[str]]:
+        """What was promoted for a voice, while no other process changes it."""
+        path = self._current_path(voice)
+        lock = FileLock(path.with_suffix(".lock"))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except OSError as error:
+            raise UnwrittenError(f"{self.home} cannot be written ({error}).") from None
+        try:
+            yield self._promotions(voice)
+        finally:
+            lock.release()
 
     def erase(self, voice: str) -> None:
         """Delete a voice: its versions, their pictures, and which of them it was in.
@@ -285,6 +305,14 @@ class Registry:
             files.write_text(path, json.dumps({"promoted": promoted}) + "\n")
         except OSError as error:
             raise UnwrittenError(f"{self.home} cannot be written ({error}).") from None
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a folder holds a version and nothing of it was changed since."""
+    try:
+        return weights_whole(folder, load_record(folder))
+    except CheckpointError:
+        return False
 
 
 def _voice_in(folder: Path) -> object:

@@ -164,7 +164,7 @@ def sure_rhymes(vocabulary: Vocabulary, phonology: Phonology) -> npt.NDArray[np.
     rhymes = np.zeros((1 + len(RHYME_GROUPS), len(vocabulary)), np.bool_)
     for number, char in _writable(vocabulary):
         for group in phonology.sure_rhymes(char):
-            rhymes[1 + RHYME_GROUPS.index(group), number] = True
+            rhymes[RHYME_IDS[group], number] = True
     return rhymes
 
 

@@ -99,7 +99,9 @@ def _num_others(text: str, other: str) -> int:
 
 
 def _from_simplified(text: str) -> str:
-    return str(_converter("s2t").convert(text))
+    found = str(_converter("s2t").convert(text))
+    # It is the simplified 徵 too, but in verse mostly itself: 征途, 征雁.
+    return "".join(own if own == "征" else new for own, new in zip(text, found, strict=True))
 
 
 def to_traditional(text: str) -> str:

@@ -1,20 +1,24 @@
 """Poems as people type them and as they are set for reading. Knows no prosody and no model."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 from poetgen import script
 from poetgen.errors import RequestError
 from poetgen.poem import FORMS, FORMS_BY_LENGTHS, Poem, Script, punctuated
 
-_LINE_END = re.compile(r"[，。！？；、,.!?;：:\s《》〈〉「」『』“”\u2018\u2019\"'（）()【】\[\]…—·/|\uff0f\uff5c]+")
+_LINE_END = re.compile(
+    r"[，。！？；、,.!?;：:\s《》〈〉「」『』“”\u2018\u2019\"'（）()【】\[\]…—·/|~\-\uff0e\uff0f\uff5c]+"
+)
 
 _FORMS_BY_NUM_CHARS = {form.num_chars: form for form in FORMS.values()}
 
 
 def split_lines(text: str) -> list[str]:
-    """The lines of a poem: they end at punctuation or a line break."""
-    return [line for line in _LINE_END.split(text) if line]
+    """The lines of a poem: they end at punctuation or a line break. What nobody sees (marks of order, joiners) goes."""
+    seen = "".join(char for char in text if unicodedata.category(char) != "Cf")
+    return [line for line in _LINE_END.split(seen) if line]
 
 
 def parse_poem(text: str) -> Poem:

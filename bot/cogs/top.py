@@ -52,6 +52,8 @@ def _readable_from(guild: discord.Guild | None, here: int | None) -> Callable[[i
     """
     channel = guild and here and guild.get_channel_or_thread(here)
     readers = [role for role in guild.roles if channel.permissions_for(role).view_channel] if guild and channel else []
+    if guild and channel and _lets_in_alone(channel):
+        readers.append(guild.default_role)
 
     @functools.cache
     def readable(channel_id: int | None) -> bool:
@@ -63,3 +65,10 @@ def _readable_from(guild: discord.Guild | None, here: int | None) -> Callable[[i
         return all(other.permissions_for(role).view_channel for role in readers)
 
     return readable
+
+
+def _lets_in_alone(channel: discord.abc.GuildChannel | discord.Thread) -> bool:
+    """Whether a channel, or a thread's, is open to a member by name: what else they may read is not known."""
+    place = channel.parent if isinstance(channel, discord.Thread) else channel
+    overwrites = {} if place is None else place.overwrites
+    return any(allowed.view_channel for target, allowed in overwrites.items() if not isinstance(target, discord.Role))

@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def prepared(folder: Path) -> Prepared:
-    return prepare(Path(os.environ["CHINESE_POETRY"]), folder, quiet=True)
+    return prepare(Path(os.environ["CHINESE_POETRY"]), folder, min_char_count=10, quiet=True)
 
 
 @pytest.fixture(scope="module")
