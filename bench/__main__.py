@@ -1,7 +1,7 @@
 """`python -m bench [PART ...]`: measures, keeps the figures in `bench/results.json`, and puts them into the README.
 
-The parts are decode, pretrain, load, kills and feedback; all of them if none is named, which takes a quarter of an
-hour on two cores. `make bench` is that. Measure with nothing else running.
+The parts are decode, pretrain, load, kills and feedback; all of them if none is named, which takes an hour on two
+cores, most of it for feedback. `make bench` is that. Measure with nothing else running.
 """
 
 import asyncio

@@ -2,7 +2,7 @@
 
     python -m bench.feedback [--full] [--out FOLDER]
 
-By default 300 votes of honest and dishonest crowds, one seed: under half an hour on two cores. `--full` is every
+By default 300 votes of honest and dishonest crowds, one seed: some forty minutes. `--full` is every
 number of votes, three seeds, the rival methods and three rounds of serving and voting: a night. Writes
 `feedback.json`, `feedback.md` and `feedback.png`.
 """

@@ -5,7 +5,8 @@
 #   runs/quality.sh DATA VERSION [OTHER_VERSION ...]
 #
 # DATA is a folder that `poetgen prepare` wrote. The first version is the one the page is about; further ones (the
-# same generator without an adversary, the release before) stand beside it.
+# same generator without an adversary, the release before) stand beside it. What was measured stays in work/quality (or
+# QUALITY_FOLDER) by the version's name: after a change of how poems are chosen, which keeps the name, empty it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=${1:?give a folder that poetgen prepare wrote}
@@ -15,7 +16,9 @@ work=${QUALITY_FOLDER:-work/quality}
 python=.venv/bin/python
 mkdir -p "$work"
 
-[ -f "$data/referee/checkpoint.safetensors" ] || $python -m poetgen referee --data "$data"
+# A referee that is finished has used up its minutes, and is left as it is.
+# shellcheck disable=SC2046  # no word at all, or one
+$python -m poetgen referee --data "$data" $([ ! -f "$data/referee/checkpoint.safetensors" ] || echo --resume)
 for version in "$@"; do
     for form in qijue wulv wujue qilv; do
         found=$work/$version-$form.json

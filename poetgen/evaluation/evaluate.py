@@ -1,9 +1,8 @@
 """All figures of one version in one form, beside people's poems and simple models.
 
 The rows ("sources"): people's poems against others of theirs; characters by chance; a bigram chain; the version's
-generator alone (one candidate, its characters drawn as ever, guided and lifted); and the version as it writes. An RBM
-is not among them: with six thousand kinds of characters at 28 places and as many hidden units as our LSTM has, it would
-be twenty times our generator, and what it could learn over a chain, the language models here have.
+generator alone (one candidate, its characters drawn as ever, guided and lifted); and the version as it writes. Why an
+RBM is not among them, docs/quality.md says.
 """
 
 from collections.abc import Callable, Sequence

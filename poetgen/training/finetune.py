@@ -78,7 +78,7 @@ class Outcome:
 
 
 class StandIns:
-    """The base's own poems, drawn as it would serve them.
+    """The base's own poems: single drafts, of the forms and themes that it would serve, without search and value head.
 
     Args:
         model: The base.

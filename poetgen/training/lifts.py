@@ -104,7 +104,7 @@ def _written(
 
 
 def _themes(dataset: Dataset) -> Mapping[str, int]:
-    """What people write about: pairs of characters that begin the titles of their poems, and how many do."""
+    """What people write about: the two most telling characters of their titles, and how many poems have them."""
     counts: Counter[tuple[int, int]] = Counter()
     for data in dataset.train.values():
         counts.update((first, second) for first, second in data.titles[:, :2].tolist())
