@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from poetgen import dataset, files
+from poetgen import files
 from poetgen.classics import Classics
 from poetgen.discriminator import Discriminator, DiscriminatorConfig, character_table
 from poetgen.drafting import Shares
@@ -78,7 +78,7 @@ def save_model(model: Model, folder: Path) -> str:
     arrays: dict[str, npt.NDArray[Any]] = {
         f"phonology.{name}": array for name, array in model.phonology.arrays().items()
     }
-    arrays |= {f"planner.{name}": array for name, array in dataset.planner_arrays(model.planner).items()}
+    arrays |= {f"planner.{name}": array for name, array in model.planner.arrays().items()}
     arrays |= {"classics.bits": model.classics.bits, "tails": model.tails.ids.astype(np.int16)}
     tensors |= {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
     if model.lifts is not None:
@@ -131,7 +131,7 @@ def load_model(folder: Path) -> tuple[str, Model]:
     try:
         generator = Generator(GeneratorConfig(**record["generator"]))
         generator.load_state_dict(unpacked(files.under("generator", tensors)))
-        planner = dataset.planner_from_arrays({k: v.numpy() for k, v in files.under("planner", tensors).items()})
+        planner = Planner.from_arrays({k: v.numpy() for k, v in files.under("planner", tensors).items()})
         table = character_table(generator.embedding.weight, torch.from_numpy(planner.vectors))
         discriminator = Discriminator(DiscriminatorConfig(**record["discriminator"]), table)
         discriminator.load_state_dict(unpacked(files.under("discriminator", tensors)))

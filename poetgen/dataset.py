@@ -210,7 +210,6 @@ def _outlines(data: FormData, keywords: Ids) -> Outlines:
     return Outlines(numbers[known].astype(np.int32), data.patterns[known], data.rhymes[known])
 
 
-_OUTLINES = "outlines."  # begins the name of an array of them: columns of keyword numbers, then pattern and rhyme
 _ARRAYS = ("ids", "titles", "keywords", "plans", "patterns", "rhymes")
 
 
@@ -222,49 +221,10 @@ def save_dataset(dataset: Dataset, folder: Path) -> None:
             for field in _ARRAYS:
                 arrays[f"{side}.{name}.{field}"] = getattr(data, field).astype(np.int16)
     arrays |= {f"phonology.{name}": array for name, array in dataset.phonology.arrays().items()}
-    arrays |= {f"planner.{name}": array for name, array in planner_arrays(dataset.planner).items()}
+    arrays |= {f"planner.{name}": array for name, array in dataset.planner.arrays().items()}
     arrays["classics.bits"] = dataset.classics.bits
     metadata = {"format": _FORMAT, "vocabulary": dataset.vocabulary.chars, "phonology": dataset.phonology.chars}
     files.write_whole(folder / _DATASET_FILE, lambda path: save_file(arrays, path, metadata=metadata))
-
-
-def planner_arrays(of: Planner) -> dict[str, npt.NDArray[np.generic]]:
-    """A planner's arrays, small enough to store beside a model."""
-    arrays: dict[str, npt.NDArray[np.generic]] = {
-        "vectors": of.vectors.astype(np.float16),
-        "keywords": of.keywords.astype(np.int16),
-        "counts": of.counts.astype(np.float32),
-        "char_counts": of.char_counts.astype(np.float32),
-    }
-    for name, outlines in of.outlines.items():
-        columns = [outlines.plans, outlines.patterns, outlines.rhymes]
-        arrays[_OUTLINES + name] = np.column_stack(columns).astype(np.int16)
-    return arrays
-
-
-def _outlines_of(rows: Ids) -> Outlines:
-    return Outlines(rows[:, :-2], rows[:, -2], rows[:, -1])
-
-
-def planner_from_arrays(arrays: Mapping[str, npt.NDArray[np.generic]]) -> Planner:
-    """What `planner_arrays` stored.
-
-    Raises:
-        KeyError: An array is missing.
-    """
-    return Planner(
-        arrays["vectors"].astype(np.float32),
-        arrays["keywords"].astype(np.int32),
-        arrays["counts"].astype(np.float32),
-        # Versions of the first editions lift no character, and were stored without.
-        arrays.get("char_counts", np.ones(len(arrays["vectors"]))).astype(np.float32),
-        {
-            # Column by column, as the planner reads them: four times as fast.
-            name.removeprefix(_OUTLINES): _outlines_of(rows.astype(np.int32, order="F"))
-            for name, rows in arrays.items()
-            if name.startswith(_OUTLINES)
-        },
-    )
 
 
 def load_dataset(folder: Path) -> Dataset:
@@ -286,7 +246,7 @@ def load_dataset(folder: Path) -> Dataset:
         return Dataset(
             vocabulary,
             Phonology.from_arrays(metadata["phonology"], files.under("phonology", arrays)),
-            planner_from_arrays(files.under("planner", arrays)),
+            Planner.from_arrays(files.under("planner", arrays)),
             Classics(arrays["classics.bits"].astype(np.uint8)),
             _split("train", arrays),
             _split("validation", arrays),

@@ -12,7 +12,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -170,6 +170,9 @@ class Outlines:
         return len(self.plans)
 
 
+_OUTLINES = "outlines."  # begins the name of an array of them: columns of keyword numbers, then pattern and rhyme
+
+
 class Planner:
     """Finds outlines for a theme, or draws a keyword for each line from it.
 
@@ -214,6 +217,41 @@ class Planner:
         self._lengths = {name: np.maximum(self._summed_lengths(of.plans), 1e-6) for name, of in outlines.items()}
         self._log_counts = np.log(np.maximum(counts, 1e-9)).astype(np.float64)
         self._gains = np.zeros(len(keywords))
+
+    def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
+        """What `from_arrays` makes the planner of again, small enough to store beside a model."""
+        arrays: dict[str, npt.NDArray[np.generic]] = {
+            "vectors": self.vectors.astype(np.float16),
+            "keywords": self.keywords.astype(np.int16),
+            "counts": self.counts.astype(np.float32),
+            "char_counts": self.char_counts.astype(np.float32),
+        }
+        for name, outlines in self.outlines.items():
+            columns = [outlines.plans, outlines.patterns, outlines.rhymes]
+            arrays[_OUTLINES + name] = np.column_stack(columns).astype(np.int16)
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[np.generic]]) -> Self:
+        """The planner whose `arrays` were stored.
+
+        Raises:
+            KeyError: An array is missing.
+        """
+        outlines = {}
+        for name, stored in arrays.items():
+            if name.startswith(_OUTLINES):
+                # Column by column, as the planner reads them: four times as fast.
+                rows = stored.astype(np.int32, order="F")
+                outlines[name.removeprefix(_OUTLINES)] = Outlines(rows[:, :-2], rows[:, -2], rows[:, -1])
+        return cls(
+            arrays["vectors"].astype(np.float32),
+            arrays["keywords"].astype(np.int32),
+            arrays["counts"].astype(np.float32),
+            # Versions of the first editions lift no character, and were stored without.
+            arrays.get("char_counts", np.ones(len(arrays["vectors"]))).astype(np.float32),
+            outlines,
+        )
 
     def _summed_lengths(self, plans: Ids) -> npt.NDArray[np.float64]:
         blocks = [plans[start : start + 4096] for start in range(0, len(plans), 4096)]

@@ -32,8 +32,8 @@ def skewed(poet: Poet) -> Poet:
 @pytest.fixture(scope="module")
 def lifted(skewed: Poet, dataset: Dataset) -> Poet:
     told: list[int] = []
-    model = lifts.lifted(skewed.model, dataset, 4000, progress=told.append)
-    assert sum(told) == lifts.num_poems(dataset, 4000)
+    model = lifts.lifted(skewed.model, dataset, 1500, progress=told.append)
+    assert sum(told) == lifts.num_poems(dataset, 1500)
     return Poet("lifted", model)
 
 

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from poetgen import planner
-from poetgen.dataset import planner_arrays, planner_from_arrays
 from poetgen.planner import Outlines, Planner
 from poetgen.vocabulary import PAD_ID
 
@@ -164,8 +163,8 @@ def test_a_leaning_planner_finds_what_is_liked_more_often(vectors: planner.Vecto
 
 def test_outlines_are_stored_with_the_planner(vectors: planner.Vectors) -> None:
     finder = with_outlines(vectors)
-    stored = planner_from_arrays(planner_arrays(finder))
+    stored = Planner.from_arrays(finder.arrays())
     for name, of in finder.outlines.items():
         for field in ("plans", "patterns", "rhymes"):
             assert np.array_equal(getattr(stored.outlines[name], field), getattr(of, field))
-    assert not planner_from_arrays(planner_arrays(words_of(vectors))).outlines
+    assert not Planner.from_arrays(words_of(vectors).arrays()).outlines
