@@ -68,6 +68,7 @@ async def test_votes_become_a_voice_that_the_running_bot_serves(settings: Settin
             while not done.done():  # the bot goes on serving all the while
                 await write(services, FIRST_SEEDS - 1 - served)
                 served += 1
+                await asyncio.sleep(1)  # the cores are the fine-tune's, too
         finished = await services.store.jobs.get(job.id)
         assert finished is not None
         assert finished.state == "promoted", await done
