@@ -138,8 +138,9 @@ def test_too_few_unseen_poems_to_compare_with_are_named(poet: Poet, dataset: Dat
 
 @pytest.mark.parametrize(
     ("figure", "missed", "met"),
-    [("AUC, best", 0.66, 0.65), ("distinct pairs, of people's", 0.9, 0.92)],
-)
+    [("AUC, best", 0.66, 0.65), ("distinct pairs, of people's", 0.9, 0.92), ("broken by referee", 0.09, 0.05),
+     ("regulated", 0.98, 1.0)],
+)  # fmt: skip
 def test_the_page_marks_what_misses_its_limit(figure: str, missed: float, met: float) -> None:
     def marks(value: float) -> int:
         return page.asked_for({"qijue": {"sources": {"as it writes": {figure: [value, None, None]}}}}, {}).count("✗")

@@ -308,11 +308,12 @@ def test_what_a_killed_process_left_is_cleared_away(folder: Path, tmp_path: Path
     assert {path.name for path in (registry.home / "versions").iterdir()} == {name, ".fresh"}
 
 
+@pytest.mark.parametrize("file", [WEIGHTS_FILE, JSON_FILE])
 @pytest.mark.parametrize("way", ["promote", "register"])
-def test_a_damaged_copy_of_the_shipped_version_is_put_right(folder: Path, tmp_path: Path, way: str) -> None:
+def test_a_damaged_copy_of_the_shipped_version_is_put_right(folder: Path, tmp_path: Path, file: str, way: str) -> None:
     registry = Registry(tmp_path / "home", release=folder)
     shipped = registry.promote(registry.current())
-    (registry.home / "versions" / shipped / WEIGHTS_FILE).write_bytes(b"junk")
+    (registry.home / "versions" / shipped / file).write_bytes(b"junk")
     with pytest.raises(CheckpointError):
         load_model(registry.folder(shipped))
     assert (registry.promote(shipped) if way == "promote" else registry.register(folder)) == shipped
