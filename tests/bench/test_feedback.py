@@ -138,3 +138,11 @@ def test_in_the_picture_each_crowd_stands_beside_the_honest_ones() -> None:
     places = {str(marks.get_label()): np.asarray(marks.get_offsets())[:, 0].tolist() for marks in axes.collections}
     assert list(places) == [HOSTILE, RING, feedback.ROUNDS], "noise has no taste to prefer anything by"
     assert len({300.0, *(place for (place,) in places.values())}) == 4
+
+
+def test_the_base_against_itself_wins_exactly_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feedback, "_SERVED", 8)
+    monkeypatch.setattr(feedback, "_COMPARED", 5)
+    bench = feedback.Bench(Registry(tmp_path))
+    likes_one_of_any_two = Taste("order", False, lambda text: int.from_bytes(text.encode()))
+    assert bench.preferred(bench.model, likes_one_of_any_two) == (0.5, 0.5)

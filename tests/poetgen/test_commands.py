@@ -2,12 +2,17 @@
 
 import io
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from poetgen.__main__ import main
+from poetgen.record import JSON_FILE
 
 
 @pytest.fixture(autouse=True)
@@ -118,8 +123,9 @@ _TRAIN = ["pretrain", "--data", "data", "--out", "run", "--minutes"]
     "arguments",
     [
         ["write", "--seed", "abc"], ["write", "--bogus"], ["frobnicate"], [],
-        *([*_TRAIN, minutes] for minutes in ("0", "-1", "inf", "nan", "ten")),
+        *([*_TRAIN, minutes] for minutes in ("0", "-1", "inf", "nan", "ten", "1e308")),
         [*_TRAIN, "1", "--steps", "0"], [*_TRAIN, "1", "--threads", "0"], [*_TRAIN, "1", "--seed", "-1"],
+        [*_TRAIN, "1", "--seed", "99999999999999999999"],
         ["referee", "--data", "data", "--minutes", "0"], ["evaluate", "--data", "data", "--seed", "-1"],
     ],
 )  # fmt: skip
@@ -151,6 +157,47 @@ def test_check_reads_a_poem_and_names_what_is_broken(
     assert report["passed"] is False
     assert report["problems"]
     assert report["form"] == "qijue"
+
+
+POEM = "白日依山盡，黃河入海流。欲窮千里目，更上一層樓。"
+
+
+@pytest.mark.parametrize("text", ["\ufeff" + POEM, POEM.replace("山", "\u200b山"), POEM.replace("，", "，\u200d")])
+def test_what_nobody_sees_in_a_poem_is_no_character_of_it(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["check", POEM, "--json"])
+    plain = capsys.readouterr().out
+    assert main(["check", text, "--json"]) == 0
+    assert capsys.readouterr().out == plain
+    assert rows(plain)[0]["form"] == "wujue"
+
+
+def test_a_poem_in_another_encoding_is_one_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(POEM.encode("gbk")), encoding="utf-8"))
+    assert main(["check", "-"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "no text in UTF-8" in line
+
+
+@pytest.mark.parametrize(("closed", "text", "code"), [(">&-", POEM, 0), ("2>&-", "", 2), ("<&-", "-", 2)])
+def test_a_closed_stream_is_one_to_nowhere(closed: str, text: str, code: int) -> None:
+    command = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-m", "poetgen", "check", text]
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
+    assert (done.returncode, done.stdout) == (code, "")
+    assert "Traceback" not in done.stderr
+    assert ("Give a poem" in done.stderr) == (closed == "<&-")
+
+
+def test_a_corpus_too_small_for_the_least_count_says_which_option_to_change(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "corpus" / "全唐诗"
+    folder.mkdir(parents=True)
+    poems = [{"author": "某", "title": "無題", "paragraphs": [text]} for text in (POEM, POEM[12:] + POEM[:12])]
+    (folder / "poet.tang.0.json").write_text(json.dumps(poems, ensure_ascii=False), encoding="utf-8")
+    assert main(["prepare", str(tmp_path / "corpus"), "--out", str(tmp_path / "out")]) == 2
+    assert "--min-char-count" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_score_adds_two_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -193,9 +240,23 @@ def test_versions_promote_and_roll_back(capsys: pytest.CaptureFixture[str]) -> N
     assert main(["versions", "show", current[1]]) == 0
 
 
-def test_nothing_heavy_is_imported_for_light_work() -> None:
-    import subprocess
-    import sys
+def test_a_damaged_version_is_listed_as_such_among_the_others(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(home, tmp_path / "home")
+    monkeypatch.setenv("POETGEN_HOME", str(tmp_path / "home"))
+    assert main(["versions", "list"]) == 0
+    before = capsys.readouterr().out.splitlines()
+    broken = tmp_path / "home" / "versions" / "broken"
+    broken.mkdir()
+    (broken / JSON_FILE).write_text("{")
+    os.utime(broken / JSON_FILE, (0, 0))
+    assert main(["versions", "list"]) == 0
+    first, damaged, *others = capsys.readouterr().out.splitlines()
+    assert damaged.startswith("  broken  damaged: ")
+    assert [first, *others] == before
 
+
+def test_nothing_heavy_is_imported_for_light_work() -> None:
     code = "import sys, poetgen.__main__, poetgen.registry, poetgen.prosody; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -7,16 +8,18 @@ import pytest
 
 from poetgen.__main__ import main
 from poetgen.dataset import Dataset
-from poetgen.evaluation import figures, page, plots
+from poetgen.errors import CorpusError
+from poetgen.evaluation import figures, noise, page, plots
 from poetgen.evaluation.classifiers import two_sample
-from poetgen.evaluation.evaluate import PRESETS
-from poetgen.evaluation.figures import Corpus
+from poetgen.evaluation.evaluate import PRESETS, Evaluation
+from poetgen.evaluation.figures import Corpus, Floats
 from poetgen.evaluation.masked import masked_nats
 from poetgen.evaluation.referee import PRESETS as REFEREES
 from poetgen.evaluation.referee import Referee, load_referee, train_referee
 from poetgen.evaluation.samples import Poems, bigram_chain, common_themes, peoples, random_characters, written
 from poetgen.evaluation.themes import GUESSED_THEMES, ThemeGuesser, titled, touches_theme
-from poetgen.poem import FORMS, PoemRequest
+from poetgen.planner import Ids
+from poetgen.poem import FORMS, Form, PoemRequest
 from poetgen.poet import Poet
 from poetgen.training.pretrain import validation_nll
 from poetgen.training.run import Run
@@ -110,6 +113,39 @@ def test_classifiers_tell_poor_poems_from_peoples_but_not_people_from_people(
     assert min(value for name, value in told.items() if name != "referee alone") > 0.8
     same = tell(people[200:300])
     assert all(0.2 < value < 0.8 for value in same.values())
+
+
+def test_the_way_of_z_goes_with_the_distance_with_z1_and_without(poet: Poet, monkeypatch: pytest.MonkeyPatch) -> None:
+    distances = [[0, *[5] * 10], list(range(11)), [0, *range(10, 0, -1)]]
+
+    def greedy(poet: Poet, form: Form, theme: str, noises: Floats, seed: int) -> Ids:
+        return np.array([[place < distance for place in range(28)] for distance in distances[seed]], np.int32)
+
+    monkeypatch.setattr(noise, "_greedy", greedy)
+    with_start, without = noise.way_and_distance(poet, QIJUE, "", len(distances), 0)
+    assert without == pytest.approx([0, 1, -1])
+    assert with_start == pytest.approx([0.5, 1, -0.5])
+
+
+def test_too_few_unseen_poems_to_compare_with_are_named(poet: Poet, dataset: Dataset, referee: Referee) -> None:
+    data = dataset.validation["qijue"]
+    regulated = data.take((data.patterns > 0) & (data.ids > UNKNOWN_ID).all(axis=1))
+    for count in (0, 11):
+        few = replace(dataset, validation={"qijue": regulated.take(slice(count))})
+        with pytest.raises(CorpusError, match=f"has {count} regulated 七絕"):
+            Evaluation(poet, few, referee, QIJUE, PRESETS["tiny"])
+
+
+@pytest.mark.parametrize(
+    ("figure", "missed", "met"),
+    [("AUC, best", 0.66, 0.65), ("distinct pairs, of people's", 0.9, 0.92), ("broken by referee", 0.09, 0.05),
+     ("regulated", 0.98, 1.0)],
+)  # fmt: skip
+def test_the_page_marks_what_misses_its_limit(figure: str, missed: float, met: float) -> None:
+    def marks(value: float) -> int:
+        return page.asked_for({"qijue": {"sources": {"as it writes": {figure: [value, None, None]}}}}, {}).count("✗")
+
+    assert (marks(missed), marks(met)) == (1, 0)
 
 
 def test_masks_make_peoples_poems_likelier(poet: Poet, dataset: Dataset) -> None:

@@ -231,6 +231,7 @@ def test_losses_of_votes_by_hand() -> None:
         ("cut", "no row of ratings", None),
         ("foreign", "no row of ratings", None),
         ("nan", "no row of ratings", None),
+        ("huge", "no row of ratings", None),
         ("latin", "no row of ratings", None),
         ("missing", "cannot be read", None),
         ("binary", "cannot be read", None),
@@ -251,6 +252,8 @@ def test_a_bad_file_is_refused_in_one_sentence(
         found = [{"user": 1}]
     elif damage == "nan":
         found[0]["up"] = float("nan")
+    elif damage == "huge":
+        found[0]["up"] = 10**400
     elif damage == "latin":
         found[0]["traditional"] = ["abcde"] * 4
     write_rows(path, found)

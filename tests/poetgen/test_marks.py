@@ -102,11 +102,11 @@ def test_what_is_no_file_of_marks_is_refused_in_a_sentence(tmp_path: Path, marke
     (tmp_path / "plain").write_text("{}")
     with pytest.raises(TrainingError, match="no file of marks"):
         read_marks(tmp_path / "plain")
-    bad: dict[str, object] = {
-        "form": "sonnet", "lines": ["短"], "plan": [], "pattern": "none", "rhyme": "?", "coherence": 9, "chance": 101,
-        "theme": "sea", "line_marks": [3, 3, 3],
-    }  # fmt: skip
-    for name, value in bad.items():
+    bad: list[tuple[str, object]] = [
+        ("form", "sonnet"), ("lines", ["短"]), ("plan", []), ("pattern", "none"), ("rhyme", "?"), ("coherence", 9),
+        ("coherence", 10**400), ("chance", 101), ("theme", "sea"), ("theme", None), ("line_marks", [3, 3, 3]),
+    ]  # fmt: skip
+    for name, value in bad:
         with pytest.raises(TrainingError, match="no file of marks"):
             read_marks(write(tmp_path / "bad.xz", [*good, {**good[0], name: value}]))
     with pytest.raises(TrainingError, match=f"marks {LEAST_POEMS - 1} poems"):

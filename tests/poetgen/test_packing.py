@@ -21,6 +21,14 @@ def test_a_row_has_the_same_bits_in_any_batch(rows: int, first: int) -> None:
 
 
 @torch.no_grad()
+def test_a_row_among_more_than_fit_a_block_has_the_bits_it_has_alone() -> None:
+    weight, inputs = torch.randn(300, 600), torch.randn(520, 600)
+    whole = packing.linear(inputs.view(2, 260, 600), weight, BIAS).view(520, -1)
+    for row in range(0, 520, 7):
+        assert torch.equal(packing.linear(inputs[[row, row]], weight, BIAS)[0], whole[row])
+
+
+@torch.no_grad()
 def test_it_is_a_linear_layer_of_any_shape_and_sees_what_training_does() -> None:
     weight = WEIGHT.clone()
     for shape in ((3, 5, 70), (400, 70), (1, 70)):

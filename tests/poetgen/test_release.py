@@ -4,12 +4,14 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from poetgen import prosody
 from poetgen.metrics import auc
 from poetgen.poem import DEFAULT_FORM, FORMS, PoemRequest
-from poetgen.poet import Poet
+from poetgen.poet import Poet, constraints_of, drafter_of
 from poetgen.record import load_phonology, load_record
+from poetgen.sampling import sample
 from poetgen.text import parse_poem
 
 ROOT = Path(__file__).parents[2]
@@ -99,3 +101,15 @@ def test_twenty_samples_are_of_this_release_and_regulated(shipped: Poet) -> None
         (written,) = shipped.compose([shipped.check(request)])
         assert written.poem.text == text
         assert not written.problems
+
+
+def test_a_draft_is_bit_for_bit_the_same_alone_and_among_others(shipped: Poet) -> None:
+    torch.set_num_threads(1)  # so small, two threads wait for each other more than they compute
+    model, constraints = shipped.model, constraints_of(shipped.model)
+    asked = [PoemRequest(FORMS["wujue"], theme=theme) for theme in ("春江", "送別友人歸故鄉", "月", "")] * 4
+    drafts = drafter_of(model, constraints).drafts(asked, range(16))
+    whole = sample(model.generator, constraints, drafts, value_head=model.value_head)
+    for row, draft in enumerate(drafts):
+        alone = sample(model.generator, constraints, [draft], value_head=model.value_head)
+        assert torch.equal(alone.ids[0], whole.ids[row])
+        assert torch.equal(alone.log_probs[0], whole.log_probs[row])

@@ -7,8 +7,9 @@ from poetgen import script
 
 @pytest.mark.parametrize(
     ("typed", "ours"),
-    [("秋云", "秋雲"), ("边塞", "邊塞"), ("爲", "為"), ("山峯", "山峰"), ("後庭", "後庭"), ("云", "雲"), ("", "")],
-)
+    [("秋云", "秋雲"), ("边塞", "邊塞"), ("爲", "為"), ("山峯", "山峰"), ("後庭", "後庭"), ("云", "雲"), ("", ""),
+     ("征途", "征途"), ("征雁", "征雁"), ("征鸿", "征鴻")],
+)  # fmt: skip
 def test_what_people_type_becomes_folded_traditional(typed: str, ours: str) -> None:
     assert script.to_traditional(typed) == ours
 

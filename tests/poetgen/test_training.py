@@ -472,6 +472,15 @@ def test_senseless_poems_lack_nothing_but_sense(dataset: Dataset, name: str) -> 
     assert told == pytest.approx(max(0.5, num_on_another / len(ids)), abs=0.12), "being told a theme says nothing"
 
 
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_of_one_or_two_poems_as_many_senseless_ones_are_drawn_at_most(dataset: Dataset, count: int) -> None:
+    data = adversarial.writable(dataset.train["qijue"], constraints_on(dataset))
+    for poems in (1, 2):
+        ids, themes = adversarial.Senseless(data.take(slice(poems))).draw(count, np.random.default_rng(0))
+        assert ids.shape[1] == data.form.num_chars
+        assert len(ids) == len(themes) <= count
+
+
 def test_two_workers_learn_what_one_learns(tmp_path: Path, prepared: Path, dataset: Dataset) -> None:
     """The real command under torchrun: as many characters a step, so about the same loss after as many steps."""
     one = [sys.executable, "-m", "poetgen"]

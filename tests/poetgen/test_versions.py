@@ -5,15 +5,17 @@ import hashlib
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
 from poetgen import checkpoint, files
 from poetgen.checkpoint import load_model, save_model
 from poetgen.dataset import Dataset
-from poetgen.errors import CheckpointError, UnwrittenError
+from poetgen.errors import CheckpointError, NothingPromotedError, UnwrittenError
 from poetgen.poet import Poet
 from poetgen.record import JSON_FILE, WEIGHTS_FILE, load_phonology, load_record, version_name
 from poetgen.registry import PLOTS, Registry
@@ -304,3 +306,54 @@ def test_what_a_killed_process_left_is_cleared_away(folder: Path, tmp_path: Path
     os.utime(left, (0, 0))
     name = registry.register(folder)
     assert {path.name for path in (registry.home / "versions").iterdir()} == {name, ".fresh"}
+
+
+@pytest.mark.parametrize("file", [WEIGHTS_FILE, JSON_FILE])
+@pytest.mark.parametrize("way", ["promote", "register"])
+def test_a_damaged_copy_of_the_shipped_version_is_put_right(folder: Path, tmp_path: Path, file: str, way: str) -> None:
+    registry = Registry(tmp_path / "home", release=folder)
+    shipped = registry.promote(registry.current())
+    (registry.home / "versions" / shipped / file).write_bytes(b"junk")
+    with pytest.raises(CheckpointError):
+        load_model(registry.folder(shipped))
+    assert (registry.promote(shipped) if way == "promote" else registry.register(folder)) == shipped
+    assert load_model(registry.home / "versions" / shipped)[0] == shipped
+
+
+def test_a_damaged_version_is_not_promoted(folder: Path, poet: Poet, tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "home", release=tmp_path / "none")
+    first, second = two_versions(registry, folder, poet, tmp_path)
+    registry.promote(first)
+    (registry.folder(second) / WEIGHTS_FILE).write_bytes(b"junk")
+    with pytest.raises(CheckpointError, match="damaged"):
+        registry.promote(second)
+    assert registry.current() == first
+
+
+def test_of_promotions_and_ways_back_at_once_none_is_lost(folder: Path, poet: Poet, tmp_path: Path) -> None:
+    home, release = tmp_path / "home", tmp_path / "none"
+    names = []
+    for number in range(4):
+        save_model(replace(poet.model, temperature=0.6 + 0.1 * number), tmp_path / str(number))
+        names.append(Registry(home, release).register(tmp_path / str(number)))
+
+    together = Barrier(2)
+
+    def promote(own: list[str]) -> None:
+        registry = Registry(home, release)
+        for number in range(8):
+            together.wait(10)
+            registry.promote(own[number % 2])
+
+    def go_back(_: int) -> None:
+        registry = Registry(home, release)
+        for _ in range(8):
+            together.wait(10)
+            registry.rollback()
+
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(promote, (names[:2], names[2:])))
+        assert len(json.loads((home / "current.json").read_text(encoding="utf-8"))["promoted"]) == 16
+        list(threads.map(go_back, range(2)))
+    with pytest.raises(NothingPromotedError):
+        Registry(home, release).rollback()
