@@ -239,15 +239,15 @@ class Registry:
             CheckpointError: No such version, or it is damaged, another voice's, or was refused by the gate.
         """
         self._current_path(voice)  # which refuses what is no voice's name
+        if name and (self._shipped_name or "").startswith(name):
+            # It stays in use when the next release of the package takes the shipped one's place.
+            self.register(self._release)
         version = self.show(name)
         if version.voice not in (None, voice):
             raise CheckpointError(f"The version {version.name} belongs to another voice. Choose one of this voice's.")
         if version.verdict == "refused":
             raise CheckpointError(f"The gate refused the version {version.name}. Choose one that passed.")
-        if version.shipped:
-            # It stays in use when the next release of the package takes the shipped one's place.
-            self.register(self._release)
-        elif not _is_whole(version.folder):
+        if not _is_whole(version.folder):
             raise CheckpointError(f"The version {version.name} is damaged. Register it again, or choose another.")
         with self._changing(voice) as promoted:
             if promoted[-1:] != [version.name]:

@@ -28,17 +28,21 @@ _THEMES = ("秋夜", "春江", "邊塞", "送別", "梅花")
 _ASKED: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("nats a character, nothing told", ("nats per character", "unmasked, nothing told"), "≤ 5.10"),
     ("distinct pairs, of people's", ("sources", "as it writes", "distinct pairs, of people's"), "≥ .92"),
-    ("broken poems, by the referee (people's: .05)", ("sources", "as it writes", "broken by referee"), "≤ .06, .08"),
+    (
+        "broken poems, by the referee (people's: .05)",
+        ("sources", "as it writes", "broken by referee"),
+        "≤ .08, 七絕 .06",
+    ),
     ("two-sample AUC, best classifier", ("sources", "as it writes", "AUC, best"), "≤ .65"),
     ("the same, generator alone", ("sources", "generator alone", "AUC, best"), ""),
-    ("the same, people against people", ("sources", "people", "AUC, best"), ".50"),
+    ("the same, people against people", ("sources", "people", "AUC, best"), "≤ .53"),
     ("people's poems that no model has read", ("settings", "unseen"), ""),
     ("poems with a character in two lines", ("sources", "as it writes", "poems with a character in two lines"), ""),
     ("the same, people's", ("sources", "people", "poems with a character in two lines"), ""),
     ("reverse nats, above people's", ("sources", "as it writes", "reverse nats, above people's"), "≤ .12"),
     ("lines copied", ("sources", "as it writes", "lines copied"), "≤ people's"),
     ("the same, people's", ("sources", "people", "lines copied"), ""),
-    ("form, rhyme and tone, by our checker", ("sources", "as it writes", "regulated"), "1"),
+    ("form, rhyme and tone, by our checker", ("sources", "as it writes", "regulated"), "≥ 1"),
     ("theme guessed among 20", ("theme", "guessed among 20"), "≥ .60"),
     ("the same, people's titled poems", ("theme", "guessed among 20, people's titled poems"), ""),
     ("z: different poems of 100", ("noise", "different of 100"), "≥ 95"),
@@ -51,7 +55,7 @@ _ASKED: tuple[tuple[str, tuple[str, ...], str], ...] = (
 )
 
 
-_LIMIT = re.compile(r"([≤≥]) ([\d.]+)")
+_LIMIT = re.compile(r"([≤≥]) ([\d.]+)(?:, (\S+) ([\d.]+))?")  # of all forms, and of one by itself
 _Found: TypeAlias = Mapping[str, Mapping[str, Any]]  # by form
 
 
@@ -68,11 +72,12 @@ def _shown(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}" if isinstance(value, int) else f"{value:.3g}"
 
 
-def _misses(value: float | None, must: str) -> bool:
+def _misses(value: float | None, must: str, form: str) -> bool:
     limit = _LIMIT.fullmatch(must)
     if value is None or not limit:
         return False
-    return value > float(limit[2]) if limit[1] == "≤" else value < float(limit[2])
+    wanted = float(limit[4] if limit[3] == FORMS[form].hanzi else limit[2])
+    return value > wanted if limit[1] == "≤" else value < wanted
 
 
 def asked_for(by_form: _Found, earlier: _Found) -> str:
@@ -87,7 +92,7 @@ def asked_for(by_form: _Found, earlier: _Found) -> str:
         cells = []
         for form, found in by_form.items():
             value, before = _value(found, keys), _shown(_value(earlier.get(form, {}), keys))
-            cells.append(_shown(value) + " ✗" * _misses(value, must) + (f" ({before})" if before else ""))
+            cells.append(_shown(value) + " ✗" * _misses(value, must, form) + (f" ({before})" if before else ""))
         lines.append(f"| {name} | {must} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

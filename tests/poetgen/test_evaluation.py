@@ -243,6 +243,6 @@ def test_the_page_tells_whose_poems_they_are_only_in_its_key(
     (tmp_path / "before-wulv.json").write_text(json.dumps(before), encoding="utf-8")
     page.write_page([poet.version, "before"], prepared, tmp_path, tmp_path / "docs")
     text = (tmp_path / "docs" / "quality.md").read_text(encoding="utf-8")
-    assert "| form, rhyme and tone, by our checker | 1 | 1 | 1 | 1 (0.25) | 1 |" in text
+    assert "| form, rhyme and tone, by our checker | ≥ 1 | 1 | 1 | 1 (0.25) | 1 |" in text
     with pytest.raises(FileNotFoundError):
         page.write_page(["none"], prepared, tmp_path, tmp_path / "docs")
