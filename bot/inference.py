@@ -23,6 +23,7 @@ from poetgen.prosody import Report
 _log = logging.getLogger(__name__)
 THREAD_NAME = "poet"
 REMEMBERED = 300  # poems of a version that it is told of when it is loaded; readers notice only what many more cost
+_REMEMBERING = 64  # versions whose poems are kept for that
 # How long a batch may take before requests that wait together get fewer candidates each, and how few at the least.
 _BATCH_SECONDS, _LEAST_CANDIDATES = 0.5, 2
 _FIRST_GUESS = 0.02  # seconds a candidate, until a batch was measured
@@ -274,8 +275,11 @@ class Inference:
     def _compose(self, version: str | None, requests: Sequence[PoemRequest]) -> list[Composition]:
         poet = self._voice(version)
         compositions = poet.compose(requests)
-        lately = self._lately.setdefault(poet.version, deque(maxlen=REMEMBERED))
+        lately = self._lately.pop(poet.version, deque(maxlen=REMEMBERED))
         lately.extend(composition.poem.lines for composition in compositions)
+        self._lately[poet.version] = lately
+        if len(self._lately) > _REMEMBERING:
+            del self._lately[next(iter(self._lately))]  # the one that wrote longest ago
         return compositions
 
     def _loaded(self, version: str | None) -> PoetLike:

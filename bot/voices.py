@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from bot.errors import BotError
-from poetgen.errors import NothingPromotedError
+from poetgen.errors import CheckpointError, NothingPromotedError, UnwrittenError
 from poetgen.registry import Version
 
 
@@ -61,8 +61,17 @@ class Voices:
         return await asyncio.to_thread(self._registry.versions_of, voice_of(guild_id))
 
     async def use(self, guild_id: int | None, name: str) -> str:
-        """Let a server hear a version; returns its full name."""
-        return await asyncio.to_thread(self._registry.promote, name, voice_of(guild_id))
+        """Let a server hear a version; returns its full name.
+
+        Raises:
+            BotError: It is damaged or gone.
+        """
+        try:
+            return await asyncio.to_thread(self._registry.promote, name, voice_of(guild_id))
+        except UnwrittenError:
+            raise
+        except CheckpointError:
+            raise BotError("version_gone", version=name) from None
 
     async def roll_back(self, guild_id: int | None) -> str:
         """Let a server hear what it heard before; returns its name.

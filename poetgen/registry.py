@@ -270,7 +270,7 @@ class Registry:
     def _changing(self, voice: str | None) -> Iterator[list[str]]:
         """What was promoted for a voice, while no other process changes it."""
         path = self._current_path(voice)
-        lock = FileLock(path.with_suffix(".lock"))
+        lock = FileLock(path.with_suffix(".lock"), mode=0o666)  # the operator's or the bot's, whoever comes first
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             lock.acquire()

@@ -16,7 +16,7 @@ work=${QUALITY_FOLDER:-work/quality}
 python=.venv/bin/python
 mkdir -p "$work"
 
-# A referee that is finished has used up its minutes, and is left as it is.
+# A referee that was stopped goes on; of one that is finished all minutes are used up.
 # shellcheck disable=SC2046  # no word at all, or one
 $python -m poetgen referee --data "$data" $([ ! -f "$data/referee/checkpoint.safetensors" ] || echo --resume)
 for version in "$@"; do

@@ -38,7 +38,8 @@ class CatchUpCog(commands.Cog):
         self._bot = bot
         self._store = bot.services.store
         self._erasing = False
-        self._catching_up = asyncio.Lock()
+        self._catching_up, self._looking = asyncio.Lock(), asyncio.Lock()
+        self._to_look_at: set[int] = set()
         # Who changed a vote on which message since this session began: what is read of the past must not undo it.
         self._live: dict[int, set[int]] | None = None
         self.pause_seconds = _PAUSE_SECONDS
@@ -89,17 +90,22 @@ class CatchUpCog(commands.Cog):
 
     async def _look_for_threads(self, guild: discord.Guild) -> None:
         """Ask for the archived threads with poems, for Discord does not tell which of them went with a channel."""
-        for channel_id in await self._store.poems.channels_of(guild.id):
-            if guild.get_channel_or_thread(channel_id) is not None:
-                continue
-            try:
-                await self._bot.fetch_channel(channel_id)
-            except discord.NotFound as error:
-                if error.code == _NO_CHANNEL:
-                    await self._store.poems.delete_in(channel_id)
-            except REFUSED as error:
-                _log.warning("a thread could not be looked for: %s", described(error))
-            await asyncio.sleep(self.pause_seconds)
+        if guild.id in self._to_look_at:
+            return  # a look that has yet to begin will see this, too
+        self._to_look_at.add(guild.id)
+        async with self._looking:
+            self._to_look_at.discard(guild.id)
+            for channel_id in await self._store.poems.channels_of(guild.id):
+                if guild.get_channel_or_thread(channel_id) is not None:
+                    continue
+                try:
+                    await self._bot.fetch_channel(channel_id)
+                except discord.NotFound as error:
+                    if error.code == _NO_CHANNEL:
+                        await self._store.poems.delete_in(channel_id)
+                except REFUSED as error:
+                    _log.warning("a thread could not be looked for: %s", described(error))
+                await asyncio.sleep(self.pause_seconds)
 
     async def catch_up(self) -> None:
         """Do all of it once; a later session waits for the one before."""

@@ -4,7 +4,7 @@ Knows no ranking.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import discord
@@ -60,8 +60,10 @@ def _readable_from(guild: discord.Guild | None, here: int | None) -> Callable[[i
         if channel_id == here:
             return True
         other = guild and channel_id and guild.get_channel_or_thread(channel_id)
-        if not readers or not other or (isinstance(other, discord.Thread) and other.is_private()):
+        if not guild or not readers or not other or (isinstance(other, discord.Thread) and other.is_private()):
             return False
+        if any(allowed.view_channel is False for target, allowed in _overwrites(other) if target != guild.default_role):
+            return False  # hidden from somebody who may read here by another role
         return all(other.permissions_for(role).view_channel for role in readers)
 
     return readable
@@ -69,6 +71,12 @@ def _readable_from(guild: discord.Guild | None, here: int | None) -> Callable[[i
 
 def _lets_in_alone(channel: discord.abc.GuildChannel | discord.Thread) -> bool:
     """Whether a channel, or a thread's, is open to a member by name: what else they may read is not known."""
+    return any(allowed.view_channel for target, allowed in _overwrites(channel) if not isinstance(target, discord.Role))
+
+
+def _overwrites(
+    channel: discord.abc.GuildChannel | discord.Thread,
+) -> Iterable[tuple[object, discord.PermissionOverwrite]]:
+    """For whom a channel, or a thread's, has rules of its own, and which."""
     place = channel.parent if isinstance(channel, discord.Thread) else channel
-    overwrites = {} if place is None else place.overwrites
-    return any(allowed.view_channel for target, allowed in overwrites.items() if not isinstance(target, discord.Role))
+    return () if place is None else place.overwrites.items()

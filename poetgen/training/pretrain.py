@@ -219,8 +219,7 @@ def pretrain(
         run: Where checkpoints and metrics go.
         config: How.
         minutes: The whole budget, earlier parts of a resumed run included.
-        base: Name and generator of a version to start from, of the same size but for blocks, which it may lack, and the
-            LSTM, which may be narrower.
+        base: Name and generator of a version to start from, of the same size.
         teacher: A generator of any size to learn from beside the poems, and how it was trained, as `load_pretrained`
             gives them.
         seed: Of weights, batches and noise.
