@@ -30,8 +30,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def prepared(folder: Path) -> Prepared:
-    return prepare(Path(os.environ["CHINESE_POETRY"]), folder, min_char_count=10, quiet=True)
+def half(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every second file of the checkout: enough to learn from, in half of the time."""
+    source, half = Path(os.environ["CHINESE_POETRY"]), tmp_path_factory.mktemp("half")
+    for path in sorted(source.rglob("*.json"))[::2]:
+        link = half / path.relative_to(source)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(path.resolve())
+    return half
+
+
+@pytest.fixture(scope="module")
+def prepared(half: Path, folder: Path) -> Prepared:
+    return prepare(half, folder, min_char_count=10, quiet=True)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +56,7 @@ def phonology(dataset: Dataset) -> Phonology:
 
 
 def test_keeps_most_poems_of_the_four_forms(prepared: Prepared) -> None:
-    assert prepared.summary.kept.total() > 200_000
+    assert prepared.summary.kept.total() > 100_000
     assert not prepared.summary.bad_files
     assert 0.02 < prepared.validation / prepared.summary.kept.total() < 0.06
     for form, regulated in prepared.regulated.items():
