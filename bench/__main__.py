@@ -69,7 +69,6 @@ async def _kill_often() -> dict[str, Any]:
 def _feedback() -> dict[str, Any]:
     with TemporaryDirectory() as home:
         trials = feedback.run(False, Path(home))
-    feedback.draw(trials).savefig(PLOTS / "feedback.png")
     return {"table": feedback.table(trials)}
 
 
