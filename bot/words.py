@@ -39,26 +39,24 @@ class WordList:
             raise StartError(f"WORD_LIST {path} cannot be read ({type(error).__name__}).") from None
         self._words = _folded_words(tuple(line for line in typed.splitlines() if not line.startswith("#")))
 
-    def found_in(self, spelt: str, more: Iterable[str] = ()) -> bool:
+    def found_in(self, spelt: str, more: tuple[str, ...] = ()) -> bool:
         """Whether a text holds one of the words, or of the server's own, which are `more`."""
         wanted = folded(spelt)
-        return any(word in wanted for word in self._words | _folded_words(tuple(more)))
+        return any(word in wanted for word in self._words | _folded_words(more))
 
-    def found_in_heads(self, heads: str, more: Iterable[str] = ()) -> bool:
+    def found_in_heads(self, heads: str, more: tuple[str, ...] = ()) -> bool:
         """Whether the first characters of lines spell one of the words, downwards or upwards.
 
         Only heads are read upwards: backwards many a line holds words that nobody sees in it.
         """
-        words = tuple(more)
-        return self.found_in(heads, words) or self.found_in(heads[::-1], words)
+        return self.found_in(heads, more) or self.found_in(heads[::-1], more)
 
-    def found_in_lines(self, lines: Sequence[str], more: Iterable[str] = ()) -> bool:
+    def found_in_lines(self, lines: Sequence[str], more: tuple[str, ...] = ()) -> bool:
         """Whether a poem spells one of the words: in a line, or with the heads of its lines."""
-        words = tuple(more)
         heads = "".join(line[:1] for line in lines)
-        return any(self.found_in(line, words) for line in lines) or self.found_in_heads(heads, words)
+        return any(self.found_in(line, more) for line in lines) or self.found_in_heads(heads, more)
 
-    def refuse(self, typed: Iterable[str], acrostic: str = "", more: Iterable[str] = ()) -> None:
+    def refuse(self, typed: Iterable[str], acrostic: str = "", more: tuple[str, ...] = ()) -> None:
         """Refuse what spells a word of the list, without repeating it.
 
         Args:
@@ -69,8 +67,7 @@ class WordList:
         Raises:
             BotError: One does.
         """
-        words = tuple(more)
-        if any(self.found_in(piece, words) for piece in typed) or self.found_in_heads(acrostic, words):
+        if any(self.found_in(piece, more) for piece in typed) or self.found_in_heads(acrostic, more):
             raise BotError("word")
 
 

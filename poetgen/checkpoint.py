@@ -27,7 +27,7 @@ from poetgen.generator import Generator, GeneratorConfig
 from poetgen.phonology import Phonology
 from poetgen.planner import Planner
 from poetgen.quantization import packed, unpacked
-from poetgen.record import FORMAT, JSON_FILE, VOICE_KEYS, WEIGHTS_FILE, load_record, version_name
+from poetgen.record import FORMAT, JSON_FILE, VOICE_KEYS, WEIGHTS_FILE, has_weights, load_record, version_name
 from poetgen.tails import Tails
 from poetgen.value import ValueHead
 from poetgen.vocabulary import Vocabulary
@@ -185,7 +185,7 @@ def load_tensors(folder: Path, sha256: str) -> dict[str, Tensor]:
     """
     path = folder / WEIGHTS_FILE
     try:
-        if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+        if not has_weights(folder, sha256):
             raise CheckpointError(
                 f"{path} is damaged: its hash is not the one in {JSON_FILE}. Register it again, or roll back."
             )

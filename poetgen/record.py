@@ -44,13 +44,14 @@ def load_record(folder: Path) -> dict[str, Any]:
     return record
 
 
-def weights_whole(folder: Path, record: Mapping[str, object]) -> bool:
-    """Whether the weights in a version's folder are those that its record was made with."""
-    try:
-        with (folder / WEIGHTS_FILE).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == record["weights_sha256"]
-    except OSError:
-        return False
+def has_weights(folder: Path, sha256: str) -> bool:
+    """Whether the weights in a version's folder are those that its record speaks of.
+
+    Raises:
+        OSError: They cannot be read.
+    """
+    with (folder / WEIGHTS_FILE).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == sha256
 
 
 def load_phonology(folder: Path) -> Phonology:

@@ -22,7 +22,7 @@ from filelock import FileLock
 
 from poetgen import files
 from poetgen.errors import CheckpointError, NothingPromotedError, UnwrittenError
-from poetgen.record import JSON_FILE, WEIGHTS_FILE, load_record, weights_whole
+from poetgen.record import JSON_FILE, WEIGHTS_FILE, has_weights, load_record
 
 RELEASE = Path(__file__).parent / "release"
 PLOTS = "plots"  # folder of the home; a picture of how each voice's version was fitted
@@ -182,7 +182,8 @@ class Registry:
                     shutil.rmtree(other, ignore_errors=True)
             for file in (WEIGHTS_FILE, JSON_FILE):
                 shutil.copyfile(folder / file, incoming / file)
-            shutil.rmtree(target, ignore_errors=True)  # damaged, or not there
+            if target.exists() and not _is_whole(target):
+                shutil.rmtree(target)
             incoming.replace(target)
         except OSError as error:
             if not _is_whole(target):
@@ -310,8 +311,8 @@ class Registry:
 def _is_whole(folder: Path) -> bool:
     """Whether a folder holds a version and nothing of it was changed since."""
     try:
-        return weights_whole(folder, load_record(folder))
-    except CheckpointError:
+        return has_weights(folder, load_record(folder)["weights_sha256"])
+    except (CheckpointError, OSError):
         return False
 
 

@@ -50,17 +50,19 @@ def _readable_from(guild: discord.Guild | None, here: int | None) -> Callable[[i
     The answer is for all who do. Poems of private threads, and of archived ones, which are not known, are told of only
     where they stand.
     """
-    channel = guild and here and guild.get_channel_or_thread(here)
-    readers = [role for role in guild.roles if channel.permissions_for(role).view_channel] if guild and channel else []
-    if guild and channel and _lets_in_alone(channel):
+    channel = guild.get_channel_or_thread(here) if guild and here else None
+    if guild is None or channel is None:
+        return lambda channel_id: channel_id == here
+    readers = [role for role in guild.roles if channel.permissions_for(role).view_channel]
+    if _lets_in_alone(channel):
         readers.append(guild.default_role)
 
     @functools.cache
     def readable(channel_id: int | None) -> bool:
         if channel_id == here:
             return True
-        other = guild and channel_id and guild.get_channel_or_thread(channel_id)
-        if not guild or not readers or not other or (isinstance(other, discord.Thread) and other.is_private()):
+        other = guild.get_channel_or_thread(channel_id) if channel_id else None
+        if not readers or other is None or (isinstance(other, discord.Thread) and other.is_private()):
             return False
         if any(allowed.view_channel is False for target, allowed in _overwrites(other) if target != guild.default_role):
             return False  # hidden from somebody who may read here by another role

@@ -197,7 +197,7 @@ How to read it:
   half: the fewer there are, the less it learns, so forms are not to be compared with each other in this.
 - *z*: the way from one z1 to another is an arc in ten steps; the correlation, in the mean of many arcs, is with the
   edit distance from z1's poem. z1 itself, at distance 0, is one of the eleven points, by which a little is given:
-  shuffled distances would have some .26.
+  shuffled distances would have a quarter in the mean.
 - *Reverse nats*: what a trigram learned from our poems loses on people's, against one learned from as many
   poems by people.
 - *Parallelism*: how much more alike the aligned characters of the middle couplets are than those one place

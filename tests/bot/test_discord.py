@@ -216,14 +216,19 @@ async def test_where_reacting_is_refused_buttons_take_its_place(
     assert rows.votes() == [], "pressed again, it is taken back"
 
 
-async def test_where_the_bot_may_not_look_vote_buttons_are_there_from_the_start(place: Place, rows: Rows) -> None:
-    hidden = place.hidden(place.alice, place.bob)
-    shown = (await place.alice.slash(hidden, "poem")).response
-    assert shown is not None
+async def takes_a_vote(place: Place, rows: Rows, shown: Any) -> None:
+    """Its last two buttons are for votes that nobody has cast yet, and a press on one of them counts."""
     up, down = buttons(shown)[-2:]
     assert [up.label, down.label] == ["0", "0"]
     await place.bob.click(shown, custom_id=up.custom_id)
     assert rows.votes() == [(1, place.bob.id, 1)]
+
+
+async def test_where_the_bot_may_not_look_vote_buttons_are_there_from_the_start(place: Place, rows: Rows) -> None:
+    hidden = place.hidden(place.alice, place.bob)
+    shown = (await place.alice.slash(hidden, "poem")).response
+    assert shown is not None
+    await takes_a_vote(place, rows, shown)
 
 
 async def test_vote_buttons_come_even_where_the_bot_may_change_no_message(
@@ -235,10 +240,7 @@ async def test_vote_buttons_come_even_where_the_bot_may_change_no_message(
     await simcord_env.settle()
     shown = place.channel.last_message
     assert shown is not None
-    up, down = buttons(shown)[-2:]
-    assert [up.label, down.label] == ["0", "0"]
-    await place.bob.click(shown, custom_id=up.custom_id)
-    assert rows.votes() == [(1, place.bob.id, 1)]
+    await takes_a_vote(place, rows, shown)
 
 
 async def test_a_press_is_kept_though_discord_does_not_show_it(

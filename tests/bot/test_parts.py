@@ -118,7 +118,7 @@ def test_words_of_the_owner_and_the_server_join_ours(tmp_path: Path) -> None:
     words = WordList(path)
     assert words.found_in("吃月饼")
     assert not words.found_in("春江花月")
-    assert words.found_in("春江花月", ["江花"])
+    assert words.found_in("春江花月", ("江花",))
     with pytest.raises(BotError):
         words.refuse(["", "月餅"])
     assert words.found_in_lines(["中秋月餅圓"])
