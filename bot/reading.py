@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot.themes import themes
+from bot.typed import unmarked
 from poetgen.poem import Poem, Script
 from poetgen.prosody import Report
 from poetgen.script import fold, show, to_simplified
@@ -249,11 +250,6 @@ def _meaning(char: str, syllable: str) -> str:
     """What a character means when read so; if need be, what it means when read otherwise."""
     known = sorted(dictionary().get(char, ()), key=lambda one: one[0] != syllable)
     return next((gloss for _, gloss in known if gloss), "")
-
-
-def unmarked(pinyin: str) -> str:
-    """Pinyin as people type it: without the marks of its tones."""
-    return "".join(char for char in unicodedata.normalize("NFD", pinyin) if not unicodedata.combining(char))
 
 
 def rhymes_spelt(typed: str) -> list[str]:

@@ -1,7 +1,7 @@
 """Themes of classical verse, and the names they have in English, Japanese and Korean.
 
-Knows no poet. The table is `texts/themes.tsv`: traditional characters, English (several names divided by "/"),
-Japanese, Korean.
+Knows no poet. The table is `texts/themes.tsv`: traditional characters, English, Japanese, Korean; several names of one
+theme are divided by "/". How a theme is spelt in pinyin is a name too.
 """
 
 import difflib
@@ -11,33 +11,44 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
+from bot.typed import unmarked
 from poetgen.poem import Script
 from poetgen.script import show, to_traditional
 
 _TABLE = Path(__file__).parent / "texts" / "themes.tsv"
-_LANGUAGES = {"ja": 1, "ko": 2}
 # Of 1, by difflib: of a longer word one letter in four may be another; of a shorter one that is another word ("hope",
 # "home"), so a letter may be missing or too many, or all may be there in another order.
 _LIKENESS, _SHORT, _LIKENESS_IF_SHORT = 0.75, 6, 0.85
 _MAX_WORDS = 8  # of names without "and" between them
-_AND = re.compile(r"\s+(?:and|with)\s+|\s*[,&+、，]\s*", re.IGNORECASE)
+_AND = re.compile(r"\s+(?:and|with)\s+|\s*[,&+、，と]\s*|[와과]\s+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """A theme in traditional characters, and its names."""
+    """A theme in traditional characters, and its names: of each language one or more, the usual one first."""
 
     hanzi: str
     english: tuple[str, ...]
-    japanese: str
-    korean: str
+    japanese: tuple[str, ...]
+    korean: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (*self.english, *self.japanese, *self.korean)
+
+    @property
+    def pinyin(self) -> str:
+        """Its syllables, without tones, divided by blanks."""
+        from pypinyin import lazy_pinyin
+
+        return " ".join(lazy_pinyin(self.hanzi, v_to_u=False))
 
 
 @functools.cache
 def themes() -> tuple[Theme, ...]:
     """All of them, in the table's order: seasons and sky first."""
     rows = [line.split("\t") for line in _TABLE.read_text(encoding="utf-8").splitlines() if line and line[0] != "#"]
-    return tuple(Theme(hanzi, tuple(english.split("/")), japanese, korean) for hanzi, english, japanese, korean in rows)
+    return tuple(Theme(hanzi, *(tuple(names.split("/")) for names in languages)) for hanzi, *languages in rows)
 
 
 def _folded(name: str) -> str:
@@ -46,11 +57,22 @@ def _folded(name: str) -> str:
 
 @functools.cache
 def _by_name() -> dict[str, str]:
-    return {
-        _folded(name): theme.hanzi
-        for theme in reversed(themes())  # of two with one name, the first stands
-        for name in (*theme.english, theme.japanese, theme.korean)
-    }
+    """Of two themes with one name the first stands. Names count without their blanks too, and so does pinyin.
+
+    Not that of one character: "he", "long" and "die" are words.
+    """
+    names: dict[str, str] = {}
+    for theme in themes():
+        for name in theme.names:
+            names.setdefault(_folded(name), theme.hanzi)
+    for theme in themes():
+        for name in (*theme.names, *([theme.pinyin] if len(theme.hanzi) > 1 else [])):
+            names.setdefault(_unspaced(_folded(name)), theme.hanzi)
+    return names
+
+
+def _unspaced(name: str) -> str:
+    return name.replace(" ", "")
 
 
 @functools.cache
@@ -68,9 +90,10 @@ def meant(typed: str) -> str:
 
 
 def _named(name: str) -> str:
-    """The theme of that name, which may be in the plural; "" if there is none."""
+    """The theme of that name, which may be in the plural, with other blanks, with marks of tones; "" if it is none."""
     folded = _folded(name)
-    return _by_name().get(folded) or _by_name().get(folded.removesuffix("s")) or ""
+    ways = (folded, folded.removesuffix("s"), _unspaced(folded), _unspaced(unmarked(folded)))
+    return next((_by_name()[way] for way in ways if way in _by_name()), "")
 
 
 def _joined(names: str) -> str:
@@ -117,15 +140,16 @@ def _is_like(typed: str, name: str) -> bool:
 def suggestions(typed: str, script: Script, locale: str, limit: int = 25) -> list[tuple[str, str]]:
     """(what is shown, the theme) for what somebody has typed so far, in any language; else for what is near it."""
     wanted = _folded(typed)
-    starting, holding = [], []
+    starting, spelt, holding = [], [], []
     for theme in themes():
-        names = (theme.hanzi, show(theme.hanzi, "simplified"), *theme.english, theme.japanese, theme.korean)
-        folded = [_folded(name) for name in names]
+        folded = [_folded(name) for name in (theme.hanzi, show(theme.hanzi, "simplified"), *theme.names)]
         if any(name.startswith(wanted) for name in folded):
             starting.append(theme)
+        elif _unspaced(theme.pinyin).startswith(_unspaced(unmarked(wanted))):
+            spelt.append(theme)
         elif any(wanted in name for name in folded):
             holding.append(theme)
-    found = starting + holding
+    found = starting + spelt + holding
     if not found:
         word, near = nearest(typed)
         meant_by = {theme.hanzi: theme for theme in themes()}
@@ -137,5 +161,5 @@ def _shown(theme: Theme, script: Script, locale: str) -> str:
     hanzi = show(theme.hanzi, script)
     if locale.startswith("zh"):
         return hanzi
-    name = (theme.english[0], theme.japanese, theme.korean)[_LANGUAGES.get(locale, 0)]
+    name = {"ja": theme.japanese, "ko": theme.korean}.get(locale, theme.english)[0]
     return hanzi if name == hanzi else f"{hanzi} {name}"

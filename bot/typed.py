@@ -35,3 +35,8 @@ def plain(page: str) -> str:
 def shortened(shown: str, length: int) -> str:
     """At most `length` characters of a text, the last one telling that there was more."""
     return shown if len(shown) <= length else shown[: length - 1] + "…"
+
+
+def unmarked(pinyin: str) -> str:
+    """Pinyin as people type it: without the marks of its tones."""
+    return "".join(char for char in unicodedata.normalize("NFD", pinyin) if not unicodedata.combining(char))

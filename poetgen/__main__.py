@@ -200,6 +200,24 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--threads", type=_whole, default=None, help="CPU threads to compute with")
     evaluate.set_defaults(run=_evaluate)
 
+    blind = verbs.add_parser("blind", help="let people read a version's poems beside people's, without knowing whose")
+    steps = blind.add_subparsers(dest="action", required=True, metavar="ACTION")
+    sheets = steps.add_parser("sheets", help="write a sheet for each reader, and the key")
+    sheets.add_argument("versions", nargs="*", metavar="VERSION", help="whose poems (default: the one in use)")
+    sheets.add_argument("--data", type=Path, required=True, help="a folder that `prepare` wrote")
+    sheets.add_argument("--out", type=Path, required=True, help="a new folder")
+    sheets.add_argument("--form", action="append", help=f"one or more of {', '.join(FORMS)} (default: qijue, wulv)")
+    sheets.add_argument("--poems", type=_whole, default=60, help="of each version and of people, a form (default 60)")
+    sheets.add_argument(
+        "--before", type=_from_zero, action="append", help="poems to write before, and remember (default 0)"
+    )
+    sheets.add_argument("--readers", type=_whole, default=8, help="each poem is on one's sheet (default 8)")
+    sheets.add_argument("--seed", type=_from_zero, default=0)
+    sheets.set_defaults(run=_blind_sheets)
+    tally = steps.add_parser("tally", help="a table of the ratings that lie beside the sheets")
+    tally.add_argument("folder", type=Path)
+    tally.set_defaults(run=_blind_tally)
+
     finetune = verbs.add_parser(
         "finetune", help="fit a voice to people's ratings; the gate decides whether it is heard"
     )
@@ -406,6 +424,38 @@ def _evaluate(options: argparse.Namespace) -> int:
     if options.plots:
         plots.draw(found, options.plots)
     print(json.dumps(found, ensure_ascii=False, indent=1) if options.json else tables.as_text(found))
+    return 0
+
+
+def _blind_sheets(options: argparse.Namespace) -> int:
+    forms = [form_named(name) for name in dict.fromkeys(options.form or ("qijue", "wulv"))]
+    from poetgen.dataset import load_dataset
+    from poetgen.evaluation import blind
+    from poetgen.poet import Poet
+
+    poets = [Poet.load(_home(), version) for version in dict.fromkeys(options.versions or [None])]
+    dataset = load_dataset(options.data)
+    for poet in poets:
+        _require_same(options.data, dataset, poet.version, poet.model)
+    blind.make_folder(options.out)
+    befores = list(dict.fromkeys(options.before or [0]))
+    total = len(forms) * len(poets) * (sum(befores) + len(befores) * options.poems)
+    with tqdm(total=total, unit="poem", desc="writing", disable=not sys.stderr.isatty()) as bar:
+        poems = blind.sources(
+            poets, dataset, forms, options.poems, befores, options.seed, lambda number: _advance(bar, number)
+        )
+    blind.write_sheets(options.out, poems, options.readers, options.seed)
+    print(
+        f"{options.out} holds {options.readers} sheets. Give each reader one of them, but not {blind.KEY_FILE}; "
+        f"save their rows beside them as ratings-1.csv and so on, then: poetgen blind tally {options.out}"
+    )
+    return 0
+
+
+def _blind_tally(options: argparse.Namespace) -> int:
+    from poetgen.evaluation import blind
+
+    print(blind.as_markdown(blind.tallied(*blind.read_ratings(options.folder))))
     return 0
 
 

@@ -22,11 +22,11 @@ from bot.client import PoetBot
 from bot.errors import BotError
 from bot.pages import MAX_PAGE, again_page, form_label, info_page, poem_page
 from bot.poems import Composing, Wish
-from bot.reading import RHYMES_SPELT, reading, rhyme_label, unmarked
+from bot.reading import RHYMES_SPELT, reading, rhyme_label
 from bot.replies import pressed_message
 from bot.store.poems import StoredPoem
 from bot.themes import suggestions
-from bot.typed import shortened
+from bot.typed import shortened, unmarked
 from poetgen.poem import FORMS, Poem, Script
 from poetgen.prosody import Report
 from poetgen.script import show

@@ -19,7 +19,7 @@ from poetgen.evaluation.classifiers import two_sample
 from poetgen.evaluation.figures import Corpus, Floats
 from poetgen.evaluation.masked import masked_nats
 from poetgen.evaluation.referee import Referee
-from poetgen.evaluation.samples import Poems, bigram_chain, common_themes, peoples, random_characters, written
+from poetgen.evaluation.samples import Poems, bigram_chain, common_themes, known, peoples, random_characters, written
 from poetgen.evaluation.themes import GUESSED_THEMES, ThemeGuesser, titled, touches_theme
 from poetgen.likelihood import IMPORTANCE_SAMPLES
 from poetgen.metrics import NgramModel, bleu2, frechet_distance, interval, ms_jaccard
@@ -95,9 +95,8 @@ class Evaluation:
         self._config, self._seed, self._progress = config, seed, progress
         self._train, self._held_out = dataset.train[form.name], dataset.validation[form.name]
         self._rng = np.random.default_rng(seed)
-        # A corpus may be so small that a theme holds a character it never met.
-        self._themes = _known(common_themes(), dataset) or ("",)
-        self._guessed = _known(GUESSED_THEMES, dataset)
+        self._themes = known(common_themes(), dataset.vocabulary) or ("",)
+        self._guessed = known(GUESSED_THEMES, dataset.vocabulary)
         trigram = NgramModel([data.ids for data in dataset.train.values()], 3, len(dataset.vocabulary))
         self._judges: dict[str, Callable[[Ids], Floats]] = {
             "referee": lambda ids: referee.nats(ids, form),
@@ -292,10 +291,6 @@ class Evaluation:
     def _interval(self, statistic: Callable[[Any], float], count: int) -> Figure:
         low, high = interval(statistic, count, self._rng)
         return statistic(np.arange(count)), low, high
-
-
-def _known(themes: Sequence[str], dataset: Dataset) -> tuple[str, ...]:
-    return tuple(theme for theme in themes if all(char in dataset.vocabulary for char in theme))
 
 
 def _mean(judge: Callable[[Ids], Floats], ids: Ids) -> Floats:

@@ -50,6 +50,11 @@ def common_themes() -> tuple[str, ...]:
     return tuple(text.split())
 
 
+def known(themes: Sequence[str], vocabulary: Vocabulary) -> tuple[str, ...]:
+    """Those in characters that a corpus holds, which may be small."""
+    return tuple(theme for theme in themes if all(char in vocabulary for char in theme))
+
+
 def peoples(data: FormData, count: int, seed: int) -> Poems:
     """People's regulated poems without characters too rare for the vocabulary, as ours are; `count` at most."""
     rows = np.flatnonzero((data.patterns > 0) & (data.ids > UNKNOWN_ID).all(axis=1))

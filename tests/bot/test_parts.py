@@ -47,6 +47,10 @@ def test_themes_are_about_two_hundred_and_each_has_all_its_names() -> None:
     [
         ("autumn moon", "秋月"), ("  The Autumn-Moon ", "秋月"), ("秋の月", "秋月"), ("가을 달", "秋月"),
         ("秋月", "秋月"),        ("送别", "送別"), ("goodbye", "送別"), ("自家題", "自家題"), ("", ""),
+        ("夜明け", "曉"), ("バラ", "薔薇"), ("月と花", "月花"), ("벗", "友"), ("친구", "友"), ("가을달", "秋月"),
+        ("달과 꽃", "月花"), ("qiuyue", "秋月"), ("Qiū yuè", "秋月"), ("chun jiang", "春江"),
+        # Of one character pinyin may be another word.
+        ("he", "he"), ("die", "die"), ("long", "long"),
     ],
 )  # fmt: skip
 def test_theme_is_known_by_its_names(typed: str, theme: str) -> None:
@@ -58,6 +62,9 @@ def test_suggestions_are_bounded_and_in_the_readers_language() -> None:
     assert suggestions("autumn moon", "simplified", "ja")[0] == ("秋月 秋の月", "秋月")
     assert suggestions("送别", "simplified", "zh-CN")[0] == ("送别", "送別")
     assert suggestions("qqqq", "simplified", "ko") == []
+    assert suggestions("yuè", "simplified", "en-US")[0] == ("月 moon", "月")
+    assert ("月 moon", "月") in suggestions("yue", "simplified", "en-US")
+    assert suggestions("벗", "traditional", "ko")[0] == ("友 친구", "友")
 
 
 @pytest.mark.parametrize("typed", ["王八蛋", "王 八.蛋", "\uff26\uff35\uff23\uff2b", "f-u-c-k", "傻\u200b逼", "杀光"])

@@ -8,8 +8,8 @@ import pytest
 
 from poetgen.__main__ import main
 from poetgen.dataset import Dataset
-from poetgen.errors import CorpusError
-from poetgen.evaluation import figures, noise, page, plots
+from poetgen.errors import CorpusError, UsageError
+from poetgen.evaluation import blind, figures, noise, page, plots
 from poetgen.evaluation.classifiers import two_sample
 from poetgen.evaluation.evaluate import PRESETS, Evaluation
 from poetgen.evaluation.figures import Corpus, Floats
@@ -246,3 +246,62 @@ def test_the_page_tells_whose_poems_they_are_only_in_its_key(
     assert "| form, rhyme and tone, by our checker | ≥ 1 | 1 | 1 | 1 (0.25) | 1 |" in text
     with pytest.raises(FileNotFoundError):
         page.write_page(["none"], prepared, tmp_path, tmp_path / "docs")
+
+
+def test_readers_severity_is_no_error_of_a_source_by_hand() -> None:
+    ours, people = ("ours", "qijue"), ("people", "qijue")
+    strict = {1: (2.0, 2.0, 10.0), 2: (4.0, 4.0, 70.0)}
+    mild = {1: (5.0, 4.0, 90.0), 2: (3.0, 2.0, 30.0)}
+    rows = {row.source: row for row in blind.tallied([[ours, people], [people, ours]], [strict, mild])}
+    assert rows["ours"].means == (2.5, 2.0, 20.0)
+    assert rows["people"].means == (4.5, 4.0, 80.0)
+    # Each reader gives ours a point of fluency and 30 % less than the mean of the sheet.
+    assert rows["ours"].errors == rows["people"].errors == (0, 0, 0)
+    rows = {row.source: row for row in blind.tallied([[ours, people]], [strict])}
+    assert rows["ours"].fluency_of_forms == {"qijue": 2.0}
+    assert "| ours | 1 | 2.00 (.00) | 2.00 (.00) | 10.0 % (0.0) | 2.00 |" in blind.as_markdown(list(rows.values()))
+    uneven = {1: (1.0, 1.0, 0.0), 2: (3.0, 3.0, 0.0), 3: (5.0, 5.0, 0.0)}
+    (ours_row, _) = blind.tallied([[ours, ours, people]], [uneven])
+    assert ours_row.errors[0] == pytest.approx(1 / 2**0.5)  # 1 and 3: a spread of 1, of two poems
+
+
+def test_each_poem_is_on_one_sheet_and_no_sheet_says_whose(tmp_path: Path) -> None:
+    own = {("ours", "wujue"): [("甲" * 5, *["乙" * 5] * 3)] * 5, ("people", "wujue"): [("丙" * 5, *["丁" * 5] * 3)] * 4}
+    blind.write_sheets(tmp_path, own, readers=3, seed=0)
+    key = json.loads((tmp_path / blind.KEY_FILE).read_text())
+    assert sorted(map(len, key)) == [3, 3, 3]
+    for number, sheet in enumerate(key, start=1):
+        text = (tmp_path / f"sheet-{number}.txt").read_text()
+        assert "ours" not in text
+        assert [("丙" in poem) for poem in text.split("[")[1:]] == [source == "people" for source, _ in sheet]
+
+
+def test_sheets_are_written_rated_and_tallied(
+    home: Path, prepared: Path, poet: Poet, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("POETGEN_HOME", str(home))
+    sheets = ["blind", "sheets", "--data", str(prepared), "--out", str(tmp_path / "sheets"), "--form", "wujue"]
+    assert main([*sheets, "--poems", "4", "--before", "0", "--before", "2", "--readers", "2"]) == 0
+    assert main(sheets) == 2
+    assert "is not empty" in capsys.readouterr().err
+    assert main(["blind", "tally", str(tmp_path / "sheets")]) == 2
+    assert "ratings-1.csv" in capsys.readouterr().err
+    ratings = tmp_path / "sheets" / "ratings-1.csv"
+    ratings.write_text("\ufeff1,3.5,3,10\n\n2, 4, 4, 80\n3,3,3,5\n4,5,5,90\n", encoding="utf-8")
+    assert main(["blind", "tally", str(tmp_path / "sheets")]) == 0
+    shown = capsys.readouterr().out
+    rows = {row.split(" | ")[0].removeprefix("| "): row.split(" | ")[1] for row in shown.splitlines()[2:]}
+    named = {poet.version, f"{poet.version}, after 2 others", "people"}
+    assert set(rows) <= named
+    assert sum(map(int, rows.values())) == 4
+
+
+@pytest.mark.parametrize(
+    "row", ["5,3,3,10", "0,3,3,10", "1,6,3,10", "1,3,3", "1,nan,3,1", "一,3,3,10", "1,3,3,1\n1,3,3,1"]
+)
+def test_a_row_that_is_no_rating_is_named(row: str, tmp_path: Path) -> None:
+    (tmp_path / blind.KEY_FILE).write_text(json.dumps([[["ours", "wujue"]] * 4]))
+    (tmp_path / "ratings-1.csv").write_text(row + "\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=f"row {1 + row.count(chr(10))}: write number"):
+        blind.read_ratings(tmp_path)
