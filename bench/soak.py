@@ -42,10 +42,11 @@ async def soak(minutes: float, folder: Path) -> dict[str, float]:
         minutes: How long.
         folder: An empty one, for the bot's files.
     """
+    source = random.Random(0)
     at: list[float] = []
     sizes: list[float] = []
     counts: list[float] = []
-    asked = 0
+    written = 0
     poems: list[str] = []
     async with running() as discord:
         bot = await start(folder, discord.address, discord.gateway, "real", level="WARNING", COOLDOWN_SECONDS="0")
@@ -56,11 +57,11 @@ async def soak(minutes: float, folder: Path) -> dict[str, float]:
             with tqdm(total=round(minutes * 60), unit="s", desc="soak") as bar:
                 while (now := time.monotonic() - started) < minutes * 60:
                     phase = await load.phase("soak", _RATE, _PIECE_SECONDS)
-                    asked += phase.asked
+                    written += phase.poems
                     poems += [poem for token in list(discord.shown) if (poem := discord.poem_of(token))]
-                    for poem in random.sample(poems, min(len(poems), 20)):
-                        value = random.choice(("up", "down"))
-                        await discord.press(f"yin1:{value}:{poem}", random.randrange(10**6, 10**9))
+                    for poem in source.sample(poems, min(len(poems), 20)):
+                        value = source.choice(("up", "down"))
+                        await discord.press(f"yin1:{value}:{poem}", source.randrange(10**6, 10**9))
                     at.append(now)
                     sizes.append(memory(bot.pid))
                     counts.append(handles(bot.pid))
@@ -71,7 +72,7 @@ async def soak(minutes: float, folder: Path) -> dict[str, float]:
             await bot.wait()
     return {
         "minutes": minutes,
-        "poems": asked,
+        "poems": written,
         "memory, MB": sizes[-1],
         "memory, MB an hour": slope(at, sizes),
         "file handles": counts[-1],

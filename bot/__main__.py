@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -86,7 +86,6 @@ async def built(settings: Settings) -> AsyncIterator[Services]:
         )
         await stack.enter_async_context(inference)
         metrics.count_queue(lambda: inference.num_waiting)
-        metrics.show_version(inference.poet.version)
         voices = Voices(Registry(settings.poetgen_home))
         poems = Poems(inference, store, voices, words, limits, metrics)
         finetuning = Finetuning(store, voices, finetune_command, child_variables(settings), finetune_limits)
@@ -109,6 +108,10 @@ async def built(settings: Settings) -> AsyncIterator[Services]:
             await finetuning.close()
 
 
+def _health(port: int, services: Services, ready: Callable[[], bool]) -> Health:
+    return Health(port, services.metrics, ready, lambda: services.voices.current(None))
+
+
 async def _discord(settings: Settings, token: str, services: Services) -> None:
     import aiohttp
     import discord  # half a second, which the console need not wait for
@@ -119,7 +122,7 @@ async def _discord(settings: Settings, token: str, services: Services) -> None:
     async with AsyncExitStack() as stack:
         bot = await stack.enter_async_context(PoetBot(services))
         if settings.health_port is not None:
-            await stack.enter_async_context(Health(settings.health_port, services.metrics, bot.is_answering))
+            await stack.enter_async_context(_health(settings.health_port, services, bot.is_answering))
         try:
             await bot.start(token)
         except discord.LoginFailure:
@@ -142,7 +145,7 @@ async def _console(settings: Settings, services: Services) -> None:
     console = Console(services, partial(print, flush=True), Path("cards"))
     async with AsyncExitStack() as stack:
         if settings.health_port is not None:
-            await stack.enter_async_context(Health(settings.health_port, services.metrics, lambda: True))
+            await stack.enter_async_context(_health(settings.health_port, services, lambda: True))
         await services.finetuning.start()
         daily = asyncio.create_task(DailyPoems(services.poems, console.admin).run(), name="daily-poems")
         try:

@@ -4,17 +4,19 @@ Knows no Discord: what "ready" means is told.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
 from aiohttp import web
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from bot.errors import NotNowError
 from bot.metrics import Metrics
+from poetgen.errors import CheckpointError
 
 _HOST = "127.0.0.1"
-_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Health:
@@ -24,12 +26,16 @@ class Health:
         port: Where it listens, on localhost only.
         metrics: What /metrics shows.
         ready: Whether commands are answered now.
+        version: The shared version in use.
     """
 
-    def __init__(self, port: int, metrics: Metrics, ready: Callable[[], bool]) -> None:
+    def __init__(
+        self, port: int, metrics: Metrics, ready: Callable[[], bool], version: Callable[[], Awaitable[str]]
+    ) -> None:
         self._port = port
         self._metrics = metrics
         self._ready = ready
+        self._version = version
         metrics.ask_readiness(ready)
         self._runner: web.AppRunner | None = None
 
@@ -64,4 +70,6 @@ class Health:
         return web.Response(text="ready\n" if ready else "not ready\n", status=200 if ready else 503)
 
     async def _show_metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=self._metrics.page(), headers={"Content-Type": _CONTENT_TYPE})
+        with suppress(CheckpointError):  # of a damaged registry the last known version is shown
+            self._metrics.show_version(await self._version())
+        return web.Response(body=self._metrics.page(), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})

@@ -255,9 +255,9 @@ class Inference:
             return
         seconds = time.monotonic() - started
         self._composed(seconds)
-        self._candidate_seconds += 0.3 * (
-            seconds / sum(request.candidates for request in requests) - self._candidate_seconds
-        )
+        # A poem that is written again has one candidate.
+        written = sum(request.candidates if request.seed is None else 1 for request in requests)
+        self._candidate_seconds += 0.3 * (seconds / written - self._candidate_seconds)
         for waiting, composition in answered:
             if not waiting.answer.done():
                 waiting.answer.set_result(composition)
@@ -276,7 +276,8 @@ class Inference:
         poet = self._voice(version)
         compositions = poet.compose(requests)
         lately = self._lately.pop(poet.version, deque(maxlen=REMEMBERED))
-        lately.extend(composition.poem.lines for composition in compositions)
+        written = zip(requests, compositions, strict=True)
+        lately.extend(composition.poem.lines for request, composition in written if request.seed is None)
         self._lately[poet.version] = lately
         if len(self._lately) > _REMEMBERING:
             del self._lately[next(iter(self._lately))]  # the one that wrote longest ago

@@ -63,7 +63,6 @@ class OwnerCog(commands.GroupCog, name="owner", description=text("command.owner.
             page = text("voice.used", asker.language, version=await voices.use(None, version.strip()))
         else:
             page = text("voice.used", asker.language, version=await voices.roll_back(None))
-        self._bot.services.metrics.show_version(await voices.current(None))
         await self._bot.replies.answer(interaction, page)
 
     @app_commands.command(name="status", description=text("command.owner.status.description"))

@@ -243,7 +243,12 @@ def _deletion(poem_id: int, voter_id: int) -> sa.Delete:
 
 
 async def _weightless(connection: AsyncConnection, poem: StoredPoem, people: Mapping[int, str]) -> set[int]:
-    """Who of these people (id -> hash) may have asked for a poem: whoever is known to, or was forgotten since."""
+    """Who of these people (id -> hash) may have asked for a poem: whoever is known to, or was forgotten since.
+
+    Nobody asked for a daily poem.
+    """
+    if poem.purpose == "daily":
+        return set()
     if poem.requester_id != FORGOTTEN:
         return {poem.requester_id}
     since = (forgotten.c.person.in_(people.values()), forgotten.c.asked_at >= poem.created_at)

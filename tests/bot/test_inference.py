@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 
 import pytest
 
@@ -122,6 +123,7 @@ async def test_poet_is_told_of_the_last_poems_of_its_version_whenever_it_is_load
     async with Inference(load, queue_size=4, max_batch=1, max_voices=1, lately=lately) as inference:
         for version in ("fake-2", "fake-3", "fake-2"):
             await inference.submit(PoemRequest(), version)
+            await inference.submit(PoemRequest(seed=7), version)
     told = [(poet.version, poet.remembered) for poet in loaded]
     assert told == [
         ("fake-1", [("春",), ("秋",)]),
@@ -188,6 +190,24 @@ async def test_those_who_wait_together_get_fewer_candidates(poet: FakePoet) -> N
     assert [(len(batch), {request.candidates for request in batch}) for batch in poet.batches] == [
         (1, {PoemRequest().candidates}), (32, {2}), (1, {32}),
     ]  # fmt: skip
+
+
+async def test_poems_written_again_do_not_make_the_poet_look_fast() -> None:
+    class Slow(FakePoet):
+        def compose(self, requests):  # type: ignore[no-untyped-def]
+            time.sleep(0.02)
+            return super().compose(requests)
+
+    poet = Slow()
+    async with Inference(lambda version: poet, queue_size=9, max_batch=9) as inference:
+        for seed in range(12):
+            await inference.submit(PoemRequest(seed=seed))
+        poet.batches.clear()
+        first = await _occupied(inference, poet)
+        waiting = [inference.submit(PoemRequest()) for _ in range(2)]
+        poet.gate.set()
+        await asyncio.gather(first, *waiting)
+    assert all(request.candidates < 40 for request in poet.batches[-1]), "of 64, at 20 ms each"
 
 
 async def test_a_request_that_wants_one_candidate_gets_one(poet: FakePoet) -> None:

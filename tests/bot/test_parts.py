@@ -20,6 +20,7 @@ from bot.settings import Settings
 from bot.store import Store
 from bot.themes import meant, nearest, own_themes, suggestions, themes
 from bot.words import WordList
+from poetgen.errors import CheckpointError
 from poetgen.poem import FORMS, MAX_THEME_LENGTH, Poem
 from poetgen.script import is_hanzi, to_traditional
 from tests.bot.conftest import LINES, Rows
@@ -247,23 +248,30 @@ async def test_health_is_served_on_localhost() -> None:
     metrics = Metrics()
     metrics.votes.inc(3)
     metrics.count_queue(lambda: 7)
-    metrics.show_version("v1")
     with errors_counted(metrics.errors.inc):
         logging.getLogger("anything").error("nobody expected that")
         logging.getLogger("anything").warning("somebody did")
     logging.getLogger("anything").error("not meant any more")
-    async with Health(port, metrics, lambda: ready[0]), aiohttp.ClientSession() as session:
+
+    async def version() -> str:
+        if ready[0]:
+            raise CheckpointError("damaged")
+        return "v1"
+
+    async with Health(port, metrics, lambda: ready[0], version), aiohttp.ClientSession() as session:
         async with session.get(f"http://127.0.0.1:{port}/healthz") as answer:
             assert answer.status == 200
         async with session.get(f"http://127.0.0.1:{port}/readyz") as answer:
             assert answer.status == 503
+        async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:
+            assert answer.status == 200
         ready[0] = True
         async with session.get(f"http://127.0.0.1:{port}/readyz") as answer:
             assert answer.status == 200
         async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:
             page = await answer.text()
         with pytest.raises(NotNowError, match="HEALTH_PORT"):
-            async with Health(port, metrics, lambda: True):
+            async with Health(port, metrics, lambda: True, version):
                 pass
     for line in (
         "yin_errors_total 1.0",

@@ -442,9 +442,16 @@ async def test_forgotten_requesters_vote_weighs_nothing_still(
         await store.votes.cast(poem.id, voter_id, -1)
     assert rows(weights) == [(1, 0), (4, 1)]
     await asyncio.sleep(0.002)
-    other = await store.poems.add(Setting(FORGOTTEN, 2, 3, purpose="daily"), REQUEST, composition)
+    other = await store.poems.add(Setting(FORGOTTEN, 2, 3), REQUEST, composition)
     await store.votes.cast(other.id, 1, 1)
     assert rows("SELECT weight FROM votes WHERE poem_id = 2") == [(1,)], "it was written afterwards"
+
+
+async def test_nobody_asked_for_a_daily_poem(store: Store, composition: Composition, rows: Rows) -> None:
+    poem = await store.poems.add(Setting(FORGOTTEN, 2, 3, purpose="daily"), REQUEST, composition)
+    await store.people.forget(1)
+    await store.votes.cast(poem.id, 1, 1)
+    assert rows("SELECT weight FROM votes") == [(1,)]
 
 
 async def test_requests_at_the_same_moment_do_not_pass_the_quota_together(store: Store) -> None:

@@ -46,6 +46,7 @@ def test_bad_requests_are_refused_by_name(poet: Poet, request_: PoemRequest, mes
 
 def test_lengths_are_checked_against_the_form(poet: Poet) -> None:
     chars = poet.model.vocabulary.chars
+    assert poet.check(PoemRequest(theme="，".join(chars[:12]))).theme == chars[:12], "punctuation does not count"
     with pytest.raises(RequestError, match="500 characters; 20 are the most"):
         poet.check(PoemRequest(theme=chars[0] * 500))
     with pytest.raises(RequestError, match="The acrostic has 5 characters, but qijue has 4 lines"):
