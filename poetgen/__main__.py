@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Never, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from tqdm import tqdm
 
@@ -370,9 +370,7 @@ def _adversarial(options: argparse.Namespace) -> int:
     model = release.assemble(dataset, generator.cpu(), discriminator.cpu(), recipes, marked)
     if options.counted_chars:
         with tqdm(total=lifts.num_poems(dataset, options.counted_chars), unit="poem", desc="lifts") as bar:
-            model = lifts.lifted(
-                model, dataset, options.counted_chars, seed=options.seed, progress=lambda number: _advance(bar, number)
-            )
+            model = lifts.lifted(model, dataset, options.counted_chars, seed=options.seed, progress=bar.update)
     print("Measuring ...", file=sys.stderr)
     name = release.register(release.with_figures(model, dataset, options.measured_poems, options.seed), registry)
     if options.promote:
@@ -441,9 +439,7 @@ def _blind_sheets(options: argparse.Namespace) -> int:
     befores = list(dict.fromkeys(options.before or [0]))
     total = len(forms) * len(poets) * (sum(befores) + len(befores) * options.poems)
     with tqdm(total=total, unit="poem", desc="writing", disable=not sys.stderr.isatty()) as bar:
-        poems = blind.sources(
-            poets, dataset, forms, options.poems, befores, options.seed, lambda number: _advance(bar, number)
-        )
+        poems = blind.sources(poets, dataset, forms, options.poems, befores, options.seed, bar.update)
     blind.write_sheets(options.out, poems, options.readers, options.seed)
     print(
         f"{options.out} holds {options.readers} sheets. Give each reader one of them, but not {blind.KEY_FILE}; "
@@ -574,17 +570,13 @@ def _write(options: argparse.Namespace) -> int:
     request = poet.check(request)
     total = options.count * (1 if options.seed is not None else options.candidates)
     with tqdm(total=total, unit="draft", desc="writing", disable=options.count == 1 or not sys.stderr.isatty()) as bar:
-        compositions = poet.compose([request] * options.count, progress=lambda number: _advance(bar, number))
+        compositions = poet.compose([request] * options.count, progress=bar.update)
     for number, composition in enumerate(compositions):
         if options.json:
             print(json.dumps(_as_json(composition, options.script), ensure_ascii=False))
         else:
             print(("\n" if number else "") + _as_text(composition, options.script))
     return 0
-
-
-def _advance(bar: "tqdm[Never]", number: int) -> None:
-    bar.update(number)
 
 
 def _as_json(composition: Composition, shown_in: Script) -> dict[str, object]:
@@ -672,7 +664,7 @@ def _score(options: argparse.Namespace) -> int:
             raise UsageError(f"{options.file}, line {number}: the lines fit no form; there are {', '.join(FORMS)}.")
         poems.append(poem)
     with tqdm(total=len(poems), unit="poem", desc="scoring", disable=not sys.stderr.isatty()) as bar:
-        scores = poet.score(poems, progress=lambda number: _advance(bar, number))
+        scores = poet.score(poems, progress=bar.update)
     for row, (nll, realness) in zip(rows, scores, strict=True):
         print(json.dumps({**row, "nll_per_char": round(nll, 4), "realness": round(realness, 4)}, ensure_ascii=False))
     return 0

@@ -4,7 +4,6 @@ Knows the parts of a model, not how they are used, nor how their numbers are rou
 named by a hash of both files.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -20,14 +19,14 @@ from torch import Tensor
 
 from poetgen import files
 from poetgen.classics import Classics
+from poetgen.dataset import Shares
 from poetgen.discriminator import Discriminator, DiscriminatorConfig, character_table
-from poetgen.drafting import Shares
 from poetgen.errors import CheckpointError, UnwrittenError, one_line
 from poetgen.generator import Generator, GeneratorConfig
 from poetgen.phonology import Phonology
 from poetgen.planner import Planner
 from poetgen.quantization import packed, unpacked
-from poetgen.record import FORMAT, JSON_FILE, VOICE_KEYS, WEIGHTS_FILE, has_weights, load_record, version_name
+from poetgen.record import FORMAT, JSON_FILE, VOICE_KEYS, WEIGHTS_FILE, load_record, version_name, weights_hash
 from poetgen.tails import Tails
 from poetgen.value import ValueHead
 from poetgen.vocabulary import Vocabulary
@@ -110,8 +109,7 @@ def write_version(folder: Path, tensors: Mapping[str, Tensor], said: Mapping[str
     """
     try:
         files.write_whole(folder / WEIGHTS_FILE, lambda path: save_file(dict(tensors), path))
-        digest = hashlib.sha256((folder / WEIGHTS_FILE).read_bytes()).hexdigest()
-        record = {"format": FORMAT, **said, "weights_sha256": digest}
+        record = {"format": FORMAT, **said, "weights_sha256": weights_hash(folder)}
         name = version_name(record)
         text = json.dumps({"version": name, **record}, ensure_ascii=False, indent=1) + "\n"
         files.write_text(folder / JSON_FILE, text)
@@ -185,7 +183,7 @@ def load_tensors(folder: Path, sha256: str) -> dict[str, Tensor]:
     """
     path = folder / WEIGHTS_FILE
     try:
-        if not has_weights(folder, sha256):
+        if weights_hash(folder) != sha256:
             raise CheckpointError(
                 f"{path} is damaged: its hash is not the one in {JSON_FILE}. Register it again, or roll back."
             )

@@ -6,6 +6,7 @@ Knows what a poem is made of (form, title, keywords, pattern, rhyme) as arrays o
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +35,10 @@ _FORMAT = "2"  # of that file; to be raised when something is added that trainin
 # Pattern and rhyme ids: 0 is unknown, so that a model can be asked without them.
 PATTERN_IDS: Mapping[str, int] = {name: number + 1 for number, name in enumerate(prosody.PATTERNS)}
 RHYME_IDS: Mapping[str, int] = {name: number + 1 for number, name in enumerate(RHYME_GROUPS)}
+PATTERN_NAMES: Mapping[int, str] = {number: name for name, number in PATTERN_IDS.items()}
+RHYME_NAMES: Mapping[int, str] = {number: name for name, number in RHYME_IDS.items()}
+# How often people wrote what: form -> "patterns" or "rhymes" -> name -> share, 0 to 1.
+Shares: TypeAlias = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,12 @@ class FormData:
     def and_also(self, other: "FormData") -> "FormData":
         """These poems and others of the same form."""
         return FormData(self.form, *(np.concatenate([getattr(self, name), getattr(other, name)]) for name in _ARRAYS))
+
+    @property
+    def are_regular(self) -> npt.NDArray[np.bool_]:
+        """[P] which are regulated and without characters too rare for the vocabulary, as all that a model writes is."""
+        regular: npt.NDArray[np.bool_] = (self.patterns > 0) & (self.ids > UNKNOWN_ID).all(axis=1)
+        return regular
 
     def take(self, rows: npt.NDArray[np.intp] | npt.NDArray[np.bool_] | slice) -> "FormData":
         return FormData(self.form, *(getattr(self, name)[rows] for name in _ARRAYS))
@@ -98,7 +109,6 @@ def encode(
     excerpts: Sequence[Poem],
     phonology: Phonology,
     min_count: int,
-    seed: int = 0,
 ) -> Dataset:
     """The dataset of cleaned poems.
 
@@ -109,7 +119,6 @@ def encode(
             Their lines are lines of the corpus as the others are.
         phonology: Learned from the same corpus.
         min_count: Characters rarer than this in the training poems are one unknown character.
-        seed: Of the random start of the association vectors.
     """
     vocabulary = count_vocabulary((item.poem.text for item in poems if not item.validation), min_count)
     if not vocabulary.chars:
@@ -121,7 +130,7 @@ def encode(
     train_ids = [
         np.pad(ids, ((0, 0), (0, longest - ids.shape[1])), constant_values=PAD_ID) for ids, _ in train.values()
     ]
-    vectors = planner.association_vectors(np.concatenate(train_ids), len(vocabulary), np.random.default_rng(seed))
+    vectors = planner.association_vectors(np.concatenate(train_ids), len(vocabulary), np.random.default_rng(0))
     words = planner.word_codes(
         [ids.reshape(-1, FORMS[name].line_lengths[0]) for name, (ids, _) in train.items() if len(ids)],
         len(vocabulary),

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from poetgen import prosody
-from poetgen.dataset import PATTERN_IDS, RHYME_IDS
+from poetgen.dataset import PATTERN_IDS, PATTERN_NAMES, RHYME_IDS, RHYME_NAMES, Shares
 from poetgen.phonology import Phonology
 from poetgen.planner import Ids, Outlines, Planner
 from poetgen.poem import PoemRequest
@@ -24,10 +24,6 @@ from poetgen.seeds import WAYS, Seed
 from poetgen.vocabulary import Vocabulary
 
 # How common each pattern and rhyme group is among regulated poems: form -> "patterns" or "rhymes" -> name -> share.
-Shares = Mapping[str, Mapping[str, Mapping[str, float]]]
-
-_PATTERN_NAMES = {number: name for name, number in PATTERN_IDS.items()}
-_RHYME_NAMES = {number: name for name, number in RHYME_IDS.items()}
 
 # Plan, [L, 2]; names of pattern and rhyme group.
 _Outline: TypeAlias = tuple[Ids, str, str]
@@ -112,7 +108,7 @@ class Drafter:
                 continue
             number = min(int(np.searchsorted(sums[asked], uniform * total, side="right")), len(of) - 1)
             plan = self.planner.keywords[of.plans[number]]
-            found.append((plan, _PATTERN_NAMES[int(of.patterns[number])], _RHYME_NAMES[int(of.rhymes[number])]))
+            found.append((plan, PATTERN_NAMES[int(of.patterns[number])], RHYME_NAMES[int(of.rhymes[number])]))
         return found
 
     def _fitting(self, request: PoemRequest, of: Outlines) -> npt.NDArray[np.bool_]:

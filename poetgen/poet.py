@@ -192,7 +192,7 @@ class Poet:
         requests: Sequence[PoemRequest],
         *,
         source: random.Random = _CHANCE,
-        progress: Callable[[int], None] | None = None,
+        progress: Callable[[int], object] | None = None,
     ) -> list[Composition]:
         """A poem for each request (that `check` has passed), all of them written in full batches.
 
@@ -279,7 +279,7 @@ class Poet:
         ]
 
     def score(
-        self, poems: Sequence[Poem], *, progress: Callable[[int], None] | None = None
+        self, poems: Sequence[Poem], *, progress: Callable[[int], object] | None = None
     ) -> list[tuple[float, float]]:
         """(−log p of a character, nats; the discriminator's logit) of poems of our forms, in traditional characters.
 

@@ -44,14 +44,14 @@ def load_record(folder: Path) -> dict[str, Any]:
     return record
 
 
-def has_weights(folder: Path, sha256: str) -> bool:
-    """Whether the weights in a version's folder are those that its record speaks of.
+def weights_hash(folder: Path) -> str:
+    """The SHA-256 of the weights in a version's folder, in hex, by which its record speaks of them.
 
     Raises:
         OSError: They cannot be read.
     """
     with (folder / WEIGHTS_FILE).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load_phonology(folder: Path) -> Phonology:

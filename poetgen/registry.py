@@ -22,7 +22,7 @@ from filelock import FileLock
 
 from poetgen import files
 from poetgen.errors import CheckpointError, NothingPromotedError, UnwrittenError
-from poetgen.record import JSON_FILE, WEIGHTS_FILE, has_weights, load_record
+from poetgen.record import JSON_FILE, VOICE_KEYS, WEIGHTS_FILE, load_record, weights_hash
 
 RELEASE = Path(__file__).parent / "release"
 PLOTS = "plots"  # folder of the home; a picture of how each voice's version was fitted
@@ -141,7 +141,7 @@ class Registry:
             record["version"] == self._shipped_name,
             record["figures"],
             datetime.fromtimestamp((folder / JSON_FILE).stat().st_mtime, UTC).isoformat(timespec="seconds"),
-            *(record[key] for key in ("base", "voice", "verdict", "votes_sha256")),
+            *(record[key] for key in VOICE_KEYS),
         )
 
     def versions_of(self, voice: str | None) -> list[Version]:
@@ -311,7 +311,7 @@ class Registry:
 def _is_whole(folder: Path) -> bool:
     """Whether a folder holds a version and nothing of it was changed since."""
     try:
-        return has_weights(folder, load_record(folder)["weights_sha256"])
+        return weights_hash(folder) == str(load_record(folder)["weights_sha256"])
     except (CheckpointError, OSError):
         return False
 

@@ -123,7 +123,7 @@ def sources(
     count: int,
     befores: Sequence[int],
     seed: int,
-    progress: Callable[[int], None],
+    progress: Callable[[int], object],
 ) -> dict[Source, Sequence[Lines]]:
     """Poems of each poet on the hundred themes in turn, and as many by people, in each form.
 

@@ -28,7 +28,6 @@ from poetgen.poem import Form, Poem, PoemRequest
 from poetgen.poet import Poet
 from poetgen.training.pretrain import validation_nll
 from poetgen.training.release import noise_figures
-from poetgen.vocabulary import UNKNOWN_ID
 
 # (figure, low, high): a figure and its bootstrap interval of 95 %; the ends are None where there is none.
 Figure = tuple[float, float | None, float | None]
@@ -156,7 +155,7 @@ class Evaluation:
         model, data, limit = self._poet.model, self._held_out, self._config.held_out
         name = self._form.name
         bound = partial(validation_nll, model.generator, {name: data}, samples=IMPORTANCE_SAMPLES, limit=limit)
-        rows = data.take((data.patterns > 0) & (data.ids > UNKNOWN_ID).all(axis=1)).take(slice(limit))
+        rows = data.take(data.are_regular).take(slice(limit))
         return {
             "unmasked, nothing told": bound()["all"],
             "unmasked, told": bound(known=True)["all"],

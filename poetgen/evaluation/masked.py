@@ -6,14 +6,13 @@ import torch
 
 from poetgen import prosody
 from poetgen.checkpoint import Model
-from poetgen.dataset import PATTERN_IDS, FormData
+from poetgen.dataset import PATTERN_NAMES, FormData
 from poetgen.generator import Conditions
 from poetgen.likelihood import IMPORTANCE_SAMPLES, poem_nll
 from poetgen.poet import constraints_of
 from poetgen.sampling import template_codes
 
 _ROWS = 50
-_PATTERNS = {number: name for name, number in PATTERN_IDS.items()}
 
 
 @torch.no_grad()
@@ -34,7 +33,7 @@ def masked_nats(model: Model, data: FormData) -> float:
     for start in range(0, len(data), _ROWS):
         rows = data.take(slice(start, start + _ROWS))
         ids = torch.from_numpy(rows.ids).long()
-        patterns = [_PATTERNS[int(number)] for number in rows.patterns]
+        patterns = [PATTERN_NAMES[int(number)] for number in rows.patterns]
         codes = template_codes(form, patterns)
         masks = constraints.tones[codes].any(dim=2).flatten(1, 2)
         rhymes = torch.from_numpy(rows.rhymes).long()

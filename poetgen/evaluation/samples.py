@@ -57,7 +57,7 @@ def known(themes: Sequence[str], vocabulary: Vocabulary) -> tuple[str, ...]:
 
 def peoples(data: FormData, count: int, seed: int) -> Poems:
     """People's regulated poems without characters too rare for the vocabulary, as ours are; `count` at most."""
-    rows = np.flatnonzero((data.patterns > 0) & (data.ids > UNKNOWN_ID).all(axis=1))
+    rows = np.flatnonzero(data.are_regular)
     rows = np.random.default_rng(seed).permutation(rows)[:count]
     return Poems(data.form, data.ids[rows], ("",) * len(rows))
 
@@ -95,7 +95,7 @@ def written(
     poet: Poet,
     requests: Sequence[PoemRequest],
     seed: int,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int], object] | None = None,
 ) -> Poems:
     """A version's poems for requests of one form, with the candidates and the choice drawn from `seed`.
 

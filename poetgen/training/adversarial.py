@@ -92,7 +92,7 @@ def writable(data: FormData, constraints: Constraints) -> FormData:
 def is_writable(data: FormData) -> npt.NDArray[np.bool_]:
     """[P] whether it is regulated, without rare characters, and repeats none but doubled ones."""
     length, num_chars = data.form.line_lengths[0], data.form.num_chars
-    keep = (data.patterns > 0) & (data.ids > UNKNOWN_ID).all(axis=1)
+    keep = data.are_regular
     for distance in range(1, num_chars):
         repeated = data.ids[:, distance:] == data.ids[:, :-distance]
         if distance == 1:

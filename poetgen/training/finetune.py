@@ -89,7 +89,7 @@ class StandIns:
 
     def __init__(self, model: Model, poems: Sequence[RatedPoem], count: int, seed: int) -> None:
         self.model = model
-        self._asked = [(poem.form, "".join(char for char in poem.theme if char in model.vocabulary)) for poem in poems]
+        self._asked = [(poem.form, poem.known_theme(model.vocabulary)) for poem in poems]
         self._seed = seed
         self.samples = self.draw(model, count)
 

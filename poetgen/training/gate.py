@@ -18,6 +18,7 @@ from poetgen.poem import PoemRequest
 from poetgen.poet import Poet
 from poetgen.seeds import FIRST_SEEDS
 from poetgen.training.ratings import RatedPoem, Ratings, Weights
+from poetgen.vocabulary import PAD_ID
 
 _RESAMPLES = 500
 _CONFIDENCE = 2.5  # per cent
@@ -73,13 +74,12 @@ def vote_auc(scores: npt.NDArray[np.float64], up: Weights, down: Weights) -> flo
     for fold in range(up.shape[1]):
         own, liked, disliked = scores[:, fold], up[:, fold], down[:, fold]
         order = np.argsort(own, kind="stable")
-        values, starts = np.unique(own[order], return_index=True)
+        _, starts = np.unique(own[order], return_index=True)
         likes = np.add.reduceat(liked[order], starts)
         dislikes = np.add.reduceat(disliked[order], starts)
         below = np.concatenate([[0.0], np.cumsum(dislikes)[:-1]])
         won += float((likes * (below + dislikes / 2)).sum())
         pairs += float(liked.sum() * disliked.sum())
-        assert len(values) == len(likes)
     return won / pairs if pairs else 0.5
 
 
@@ -135,7 +135,7 @@ class Gate:
         if after["votes predicted"] <= before["votes predicted"]:
             reasons.append("no_better")
         too_strong = not reasons
-        if lost > self._most_lost * 1.05:
+        if lost > self._most_lost:
             reasons.append("language")
         if after["distinct pairs"] < _LEAST_VARIETY * before["distinct pairs"]:
             reasons.append("variety")
@@ -156,9 +156,8 @@ def _of_base(base: Model, ratings: Ratings) -> npt.NDArray[np.float64]:
     """[P, K] the base discriminator's logits, the same for each fold."""
 
     def logit(poem: RatedPoem) -> float:
-        known = "".join(char for char in poem.theme if char in base.vocabulary)
-        ids = torch.tensor([base.vocabulary.encode("".join(poem.lines))])
-        return float(base.discriminator(ids, poem.form, torch.tensor([base.vocabulary.encode(known) or [0]])))
+        theme = base.vocabulary.encode(poem.known_theme(base.vocabulary)) or [PAD_ID]
+        return float(base.discriminator(torch.tensor([poem.ids(base.vocabulary)]), poem.form, torch.tensor([theme])))
 
     scores = np.array([logit(poem) for poem in ratings.poems])
     return np.repeat(scores[:, None], ratings.up.shape[1], axis=1)

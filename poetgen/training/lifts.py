@@ -30,7 +30,7 @@ _LARGEST_STEP = 1.0
 
 
 def lifted(
-    model: Model, dataset: Dataset, chars: int, *, seed: int = 0, progress: Callable[[int], None] | None = None
+    model: Model, dataset: Dataset, chars: int, *, seed: int = 0, progress: Callable[[int], object] | None = None
 ) -> Model:
     """The model with lifts; its recipe says how far its characters were from people's before each round's step.
 
@@ -84,7 +84,7 @@ def _written(
     count: int,
     themes: Mapping[str, int],
     source: random.Random,
-    progress: Callable[[int], None] | None,
+    progress: Callable[[int], object] | None,
 ) -> npt.NDArray[np.int64]:
     """[V] how often each character stands in poems written as members would ask for them."""
     vocabulary = poet.model.vocabulary

@@ -65,7 +65,7 @@ def policy_loss(log_probs: Tensor, advantages: Tensor) -> Tensor:
 
 
 def vote_loss(logits: Tensor, liked: Tensor, disliked: Tensor) -> Tensor:
-    """L_D of votes: liked poems are extra real, disliked ones extra fake; nats a vote, ≥ 0.
+    """L_D of votes: liked poems are extra real, disliked ones extra fake; nats over all votes, ≥ 0.
 
     Args:
         logits: [P] of the rated poems.
@@ -73,4 +73,4 @@ def vote_loss(logits: Tensor, liked: Tensor, disliked: Tensor) -> Tensor:
         disliked: [P] what their dislikes weigh.
     """
     nats = liked * nn.functional.softplus(-logits) + disliked * nn.functional.softplus(logits)
-    return nats.sum() / (liked + disliked).sum()
+    return nats.sum()

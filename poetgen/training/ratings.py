@@ -43,6 +43,10 @@ class RatedPoem:
         """[T] its characters."""
         return vocabulary.encode("".join(self.lines))
 
+    def known_theme(self, vocabulary: Vocabulary) -> str:
+        """Its theme without the characters that a vocabulary lacks."""
+        return "".join(char for char in self.theme if char in vocabulary)
+
 
 @dataclass(frozen=True, slots=True)
 class Ratings:
@@ -61,7 +65,7 @@ class Ratings:
     sha256: str
 
 
-def read_ratings(path: Path, least_poems: int = LEAST_POEMS) -> Ratings:
+def read_ratings(path: Path) -> Ratings:
     """The ratings in a file, found to be enough to learn from.
 
     Raises:
@@ -86,10 +90,10 @@ def read_ratings(path: Path, least_poems: int = LEAST_POEMS) -> Ratings:
         own[0, fold] += up
         own[1, fold] += down
     rated = {poem: own for poem, own in weights.items() if own.sum() > 0}
-    if len(rated) < least_poems:
-        missing = least_poems - len(rated)
+    if len(rated) < LEAST_POEMS:
+        missing = LEAST_POEMS - len(rated)
         raise TrainingError(
-            f"{path} rates {len(rated)} poems; a fine-tune needs {least_poems}. Wait for votes on {missing} more.",
+            f"{path} rates {len(rated)} poems; a fine-tune needs {LEAST_POEMS}. Wait for votes on {missing} more.",
             "few",
         )
     stacked = np.stack(list(rated.values()))

@@ -121,15 +121,19 @@ def noise_figures(dataset: Dataset, generator: Generator, poems: int) -> dict[st
     generator.eval()
     totals = {"own": 0.0, "another's": 0.0, "prior": 0.0}
     chars = 0
-    torch.manual_seed(0)
+    source = torch.Generator().manual_seed(0)
     for data in dataset.validation.values():
         ids = torch.from_numpy(data.ids[:poems]).long()
         if not len(ids):
             continue
         mean, log_variance = generator.encode(ids)
-        own = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
+        own = mean + torch.randn(mean.shape, generator=source) * (0.5 * log_variance).exp()
         conditions = Conditions.none(data.form, len(ids))
-        for name, noise in (("own", own), ("another's", own.roll(1, 0)), ("prior", torch.randn_like(own))):
+        for name, noise in (
+            ("own", own),
+            ("another's", own.roll(1, 0)),
+            ("prior", torch.randn(own.shape, generator=source)),
+        ):
             totals[name] += float(sequence_nll(generator(ids, conditions, noise), ids).sum())
         chars += ids.numel()
     return _rounded({name: nats / max(1, chars) for name, nats in totals.items()})

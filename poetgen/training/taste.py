@@ -95,14 +95,13 @@ class Electorate:
             disliked: [P] the same of its dislikes.
         """
         liked, disliked = liked.double(), disliked.double()
-        total = (liked + disliked).sum()
         # In these coordinates the prior is a standard normal one, and the problem well conditioned.
         white = torch.zeros(len(liked), dtype=torch.double, requires_grad=True)
         optimizer = torch.optim.LBFGS([white], max_iter=200, line_search_fn="strong_wolfe")
 
         def loss() -> Tensor:
             optimizer.zero_grad()
-            nats = total * vote_loss(self._factor @ white, liked, disliked) + white.square().sum() / 2
+            nats = vote_loss(self._factor @ white, liked, disliked) + white.square().sum() / 2
             nats.backward()
             return nats
 

@@ -217,7 +217,7 @@ def test_poems_of_the_same_characters_can_be_learned_from(poet: Poet) -> None:
 def test_losses_of_votes_by_hand() -> None:
     logits = torch.tensor([0.0, 0.0])
     liked, disliked = torch.tensor([3.0, 0.0]), torch.tensor([0.0, 1.0])
-    assert float(vote_loss(logits, liked, disliked)) == pytest.approx(np.log(2))
+    assert float(vote_loss(logits, liked, disliked)) == pytest.approx(4 * np.log(2))
     sure = torch.tensor([100.0, -100.0])
     assert float(vote_loss(sure, liked, disliked)) == pytest.approx(0, abs=1e-6)
 
