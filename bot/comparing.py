@@ -37,7 +37,7 @@ class Comparing:
         """
         heard = [version.name for version in await self._poems.voices.heard(guild_id)]
         matches = [version for version in heard if version.startswith(name.strip())]
-        if len(matches) != 1:
+        if not name.strip() or len(matches) != 1:
             raise BotError("no_such_version")
         return matches[0]
 

@@ -8,9 +8,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from bot.asker import CONSOLE, Asker
 from bot.beside import compose_beside
 from bot.catalogue import text
-from bot.daily import minute_of
+from bot.daily import clock, minute_of
 from bot.errors import BotError
-from bot.job_pages import confirm_page, history_page, progress_page, result_page, versions_page, voices_page
+from bot.job_pages import (
+    confirm_page,
+    finetune_page,
+    history_page,
+    progress_page,
+    result_page,
+    versions_page,
+    voices_page,
+)
 from bot.pages import poem_page
 from bot.services import Services
 from bot.status import status_page
@@ -73,7 +81,7 @@ class AdminCommands:
             case _:
                 words = "show, language, script, timezone, words, limits"
                 raise BotError("one_of", command="settings", words=words)
-        self._show(preferences.page(self._asker()))
+        self._show(await preferences.page(self._asker()))
 
     async def _daily(self, rest: str) -> None:
         asker, store = self._asker(), self._services.store
@@ -89,7 +97,7 @@ class AdminCommands:
         form = form.strip().removeprefix("form:")
         await store.dailies.set(CONSOLE, CONSOLE, minute, form_named(form).name if form else None)
         zone = store.servers.of(CONSOLE).time_zone
-        shown = f"{minute // 60:02}:{minute % 60:02}"
+        shown = clock(minute)
         self._show(
             text("daily.set", asker.language, channel=text("console.here", asker.language), time=shown, zone=zone)
         )
@@ -103,11 +111,11 @@ class AdminCommands:
         version = version.strip().removeprefix("version:")
         match name:
             case "list":
-                self._show(versions_page(await voices.heard(guild_id), await voices.current(guild_id), language))
+                heard, current = await voices.heard(guild_id), await voices.current(guild_id)
+                votes = {} if guild_id is None else await self._services.store.votes.by_version(guild_id)
+                self._show(versions_page(heard, current, language, votes))
             case "use":
-                version = await self._services.comparing.named(guild_id, version) if guild_id is not None else version
-                if not version:
-                    raise BotError("no_such_version")
+                version = await self._services.comparing.named(guild_id, version)
                 self._show(text("voice.used", language, version=await voices.use(guild_id, version)))
             case "rollback":
                 self._show(text("voice.used", language, version=await voices.roll_back(guild_id)))
@@ -131,10 +139,7 @@ class AdminCommands:
                 job, place = await finetuning.begin(asker, guild_id)
                 self._show(progress_page(job, None, place))
             case "status":
-                found = await finetuning.status(guild_id)
-                if found is None:
-                    raise BotError("no_finetune")
-                self._show(progress_page(found[0], finetuning.last_progress.get(found[0].id), found[1]))
+                self._show(await finetune_page(finetuning, guild_id, asker.language))
             case "cancel":
                 job = await finetuning.cancel(guild_id)
                 self._show(text("finetune.cancelling", asker.language, id=job.id))

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from bot.errors import BotError, ClosingError
+from bot.errors import BotError, BusyError, ClosingError
 from bot.poems import Poems
 from bot.store.dailies import Daily
 from bot.store.poems import FORGOTTEN, Setting, StoredPoem
@@ -67,6 +67,11 @@ def minute_of(typed: str) -> int:
     return int(hours) * 60 + int(minutes)
 
 
+def clock(minute: int) -> str:
+    """A minute of the day as people write it: 08:30."""
+    return f"{minute // 60:02}:{minute % 60:02}"
+
+
 class DailyPoems:
     """Posts the servers' daily poems.
 
@@ -96,19 +101,23 @@ class DailyPoems:
     async def post_due(self) -> None:
         """Post what is due and not yet posted."""
         for daily in await self._poems.store.dailies.all():
-            zone = ZoneInfo(self._poems.store.servers.of(daily.guild_id).time_zone)
             now = self._now()
-            day, due = latest_due(daily.minute, zone, now)
-            if due.timestamp() * 1000 < daily.since:
-                continue
             failed, wait = self._failed.get(daily, (now, timedelta()))
             if failed <= now < failed + wait:  # unless the clock was put back
                 continue
+            day = ""
             try:
+                # A zone that was chosen may be unknown on another machine.
+                zone = ZoneInfo(self._poems.store.servers.of(daily.guild_id).time_zone)
+                day, due = latest_due(daily.minute, zone, now)
+                if due.timestamp() * 1000 < daily.since:
+                    continue
                 await self._post(daily, day)
                 self._failed.pop(daily, None)
             except ClosingError:
                 raise
+            except BusyError:
+                _log.info("the daily poem of server %d waits for others", daily.guild_id)
             except CannotPostError:
                 _log.warning("the daily poem of server %d cannot be posted in its channel", daily.guild_id)
                 await self._poems.store.dailies.posted(daily.guild_id, day)

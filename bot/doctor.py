@@ -182,6 +182,7 @@ def _model(settings: Settings) -> Finding:
     try:
         registry = Registry(settings.poetgen_home)
         version = registry.show(registry.current())
+        registry.require_whole(version.name)
     except PoetgenError as error:
         return Finding(False, "model", str(error))
     return Finding(True, "model", f"version {version.name} is in use, of {len(registry.names())}.")

@@ -8,6 +8,7 @@ import logging
 import secrets
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +20,7 @@ from bot.store import Store
 from bot.store.jobs import Job, JobState
 from bot.training import Outcome, Progress, TrainingProcess, free_mb
 from bot.voices import Voices, voice_of
+from poetgen.errors import CheckpointError
 
 _log = logging.getLogger(__name__)
 _FOLD_KEY = "fold_key"
@@ -157,16 +159,41 @@ class Finetuning:
         self.refuse_here()
         ratings = await self.ratings(guild_id)
         self.refuse_too_few(ratings)
+        base = await self._voices.current(guild_id)
+        await self._refuse_same(guild_id, ratings, base)
         job = await self._store.jobs.add(
             guild_id=guild_id, requester_id=asker.user_id, channel_id=asker.channel_id, language=asker.home_language,
             seed=secrets.randbelow(2**31), minutes=self.limits.minutes, num_poems=ratings.num_poems,
-            num_voters=ratings.num_voters, num_votes=ratings.num_votes, base=await self._voices.current(guild_id),
+            num_voters=ratings.num_voters, num_votes=ratings.num_votes, base=base,
         )  # fmt: skip
         if job is None:
             raise BotError("finetune_under_way")
         before = sum(other.id < job.id for other in await self._store.jobs.unfinished())
         self._go_on()
         return job, before
+
+    async def _refuse_same(self, guild_id: int | None, ratings: Ratings, base: str) -> None:
+        """Refuse what was learned already: else versions that differ by chance would fill the disk, and others wait.
+
+        Raises:
+            BotError: No vote has changed since this base, or what came of it, was fitted last.
+        """
+        for last in await self._store.jobs.history(guild_id, 1):
+            if last.version is None or base not in (last.base, last.version):
+                continue
+            with suppress(CheckpointError):  # it is gone
+                if (await self._voices.show(last.version)).votes_sha256 == ratings.sha256:
+                    raise BotError("finetune_same", id=last.id)
+
+    async def last(self, guild_id: int | None) -> Job:
+        """A voice's latest job, whether it has ended or not.
+
+        Raises:
+            BotError: It has none.
+        """
+        for job in await self._store.jobs.history(guild_id, 1):
+            return job
+        raise BotError("no_finetune")
 
     async def status(self, guild_id: int | None) -> tuple[Job, int] | None:
         """A voice's unfinished job and how many are before it."""

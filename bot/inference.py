@@ -17,7 +17,7 @@ from typing import Protocol, Self
 
 from bot.errors import BotError, BusyError, ClosingError
 from poetgen.errors import CheckpointError
-from poetgen.poem import Composition, Poem, PoemRequest
+from poetgen.poem import DEFAULT_CANDIDATES, Composition, Poem, PoemRequest
 from poetgen.prosody import Report
 
 _log = logging.getLogger(__name__)
@@ -232,8 +232,8 @@ class Inference:
             for waiting in batch
         ]
         started = time.monotonic()
-        composing = asyncio.get_running_loop().run_in_executor(self._thread, self._compose, version, requests)
         try:
+            composing = asyncio.get_running_loop().run_in_executor(self._thread, self._compose, version, requests)
             # Not wait_for, which would wait on for a thread that cannot be cancelled.
             done, _ = await asyncio.wait([composing], timeout=self._hung_seconds)
             if not done:
@@ -255,9 +255,10 @@ class Inference:
             return
         seconds = time.monotonic() - started
         self._composed(seconds)
-        # A poem that is written again has one candidate.
+        # A poem that is written again has one candidate. Of few all the time goes into what any number costs.
         written = sum(request.candidates if request.seed is None else 1 for request in requests)
-        self._candidate_seconds += 0.3 * (seconds / written - self._candidate_seconds)
+        if written >= DEFAULT_CANDIDATES:
+            self._candidate_seconds += 0.3 * (seconds / written - self._candidate_seconds)
         for waiting, composition in answered:
             if not waiting.answer.done():
                 waiting.answer.set_result(composition)

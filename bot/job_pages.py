@@ -3,12 +3,15 @@
 Knows no process and no registry.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 from bot.catalogue import catalogue, text
-from bot.finetuning import FinetuneLimits
+from bot.finetuning import FinetuneLimits, Finetuning
 from bot.pages import MAX_PAGE
+from bot.ranking import wilson
 from bot.ratings import Ratings
 from bot.store.jobs import Job
 from bot.training import Progress
@@ -26,6 +29,19 @@ def confirm_page(ratings: Ratings, limits: FinetuneLimits, language: str) -> str
     """What would be learned from, before it is."""
     values = {"poems": ratings.num_poems, "voters": ratings.num_voters, "votes": ratings.num_votes}
     return text("finetune.confirm", language, minutes=limits.minutes, **values)
+
+
+async def finetune_page(finetuning: Finetuning, voice: int | None, language: str) -> str:
+    """How a voice's fine-tune goes on, or how the last one ended.
+
+    Raises:
+        BotError: There was none.
+    """
+    found = await finetuning.status(voice)
+    if found is None:
+        return result_page(replace(await finetuning.last(voice), language=language))
+    job, place = found
+    return progress_page(replace(job, language=language), finetuning.last_progress.get(job.id), place)
 
 
 def progress_page(job: Job, progress: Progress | None, place: int) -> str:
@@ -97,11 +113,27 @@ def history_page(jobs: Sequence[Job], language: str) -> str:
     return shortened("\n".join(rows), MAX_PAGE)
 
 
-def versions_page(versions: Sequence[Version], current: str, language: str) -> str:
-    """The versions that a server can hear, and which it hears now."""
+def versions_page(
+    versions: Sequence[Version],
+    current: str,
+    language: str,
+    votes: Mapping[str, tuple[int, int]] = MappingProxyType({}),
+) -> str:
+    """The versions that a server can hear, and which it hears now.
+
+    Args:
+        versions: The oldest first.
+        current: The name of the one heard.
+        language: Of the page.
+        votes: For and against what each wrote there, by its name.
+    """
     rows = [text("voice.list", language)]
     for version in versions[-_MAX_VERSIONS:]:
         kind = "voice.shared" if version.voice is None else "voice.own"
         mark = "◉" if version.name == current else "○"
         rows.append(f"{mark} `{version.name}` · {text(kind, language)} · {version.created_at[:10]}")
+        up, down = votes.get(version.name, (0, 0))
+        if up + down:
+            low, high = (round(100 * bound) for bound in (wilson(up, down), 1 - wilson(down, up)))
+            rows.append(text("voice.liked", language, up=up, down=down, low=low, high=high))
     return "\n".join(rows)

@@ -280,9 +280,10 @@ class Poems:
             BotError: This person may not now, or not here; the queue is full; the bot is stopping.
         """
         typed = [clean(piece) for piece in (wish.theme, wish.acrostic, wish.first_line, wish.rhyme)]
-        self.refuse_words(asker, typed, acrostic=typed[1])
+        theme = self.theme(typed[0])  # a word on the list may have been typed in another language
+        self.refuse_words(asker, [*typed, theme], acrostic=typed[1])
         form = form_named(wish.form) if wish.form else _fitting(typed[1], typed[2])
-        request = PoemRequest(form, self.theme(typed[0]), typed[1], typed[2], typed[3], wish.seed)
+        request = PoemRequest(form, theme, typed[1], typed[2], typed[3], wish.seed)
         request = self.checked(request, self.script_for(asker))
         version = None if wish.seed is None else await self.store.poems.version_of(request, asker.guild_id)
         return await self._compose(asker, request, wish.script or self.script_for(asker), version)

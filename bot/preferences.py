@@ -10,6 +10,7 @@ from zoneinfo import available_timezones
 
 from bot.asker import Asker
 from bot.catalogue import LANGUAGE_NAMES, text
+from bot.daily import clock
 from bot.errors import BotError
 from bot.pages import MAX_PAGE
 from bot.poems import Limits
@@ -112,7 +113,7 @@ class Preferences:
 
         await self._store.servers.choose(asker.must_manage(), change)
 
-    def page(self, asker: Asker) -> str:
+    async def page(self, asker: Asker) -> str:
         """What the server chose, and what holds where it did not."""
         asker.must_manage()
         chosen, language = self._store.servers.of(asker.server), asker.language
@@ -122,6 +123,7 @@ class Preferences:
         cooldown = self._limits.cooldown if chosen.cooldown is None else chosen.cooldown
         channels = " ".join(f"<#{channel}>" for channel in chosen.channels) or text("settings.everywhere", language)
         reports = f"<#{chosen.reports_channel_id}>" if chosen.reports_channel_id else text("settings.nowhere", language)
+        daily = await self._daily(asker.server) or text("settings.nowhere", language)
         rows = [
             text("settings.title", language),
             text("settings.language", language, value=LANGUAGE_NAMES.get(chosen.language or "", unchosen)),
@@ -129,11 +131,19 @@ class Preferences:
             text("settings.time_zone", language, value=chosen.time_zone),
             text("settings.channels", language, value=channels),
             text("settings.limits", language, quota=quota, cooldown=cooldown),
+            text("settings.daily", language, value=daily),
             text("settings.reports", language, value=reports),
             text("settings.words", language, count=len(chosen.words),
                  words=escaped(" ".join(chosen.words)) if chosen.words else text("settings.nowhere", language)),
         ]  # fmt: skip
         return shortened("\n".join(rows), MAX_PAGE)
+
+    async def _daily(self, guild_id: int | None) -> str:
+        """Where and when the poem of the day comes; "" if none is wanted."""
+        dailies = await self._store.dailies.all()
+        return next(
+            (f"<#{daily.channel_id}> {clock(daily.minute)}" for daily in dailies if daily.guild_id == guild_id), ""
+        )
 
     async def _choose(self, asker: Asker, **values: object) -> None:
         await self._store.servers.choose(asker.must_manage(), lambda chosen: replace(chosen, **values))  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 Knows no process. Only themes of our own list are named; what a person typed never leaves the database.
 """
 
+import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Sequence
@@ -40,6 +41,11 @@ class Ratings:
     def lines(self) -> str:
         """The file: one JSON object a line."""
         return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.rows)
+
+    @property
+    def sha256(self) -> str:
+        """The file's hash, by which the version that learned from it is known."""
+        return hashlib.sha256(self.lines().encode()).hexdigest()
 
 
 def ratings_of(poems: Sequence[StoredPoem], cast: Sequence[CastVote], key: bytes, *, console: bool = False) -> Ratings:

@@ -16,7 +16,7 @@ A server's votes are few, and some are cast to move the scale. For the vote i of
                  all those whom he contradicts, too.
     cap          no voter has more than max(10 %, 1.5 / number of voters) of the weight of all.
 
-`appeal` turns the weights on a poem into one number, shrunk towards what poems get on average: few votes say little.
+That few votes say little is left to the trainer, whose prior shrinks what it learns from them (`training.taste`).
 """
 
 import hmac
@@ -30,7 +30,6 @@ _BURST_SECONDS, _BURST_BELIEVED = 10.0, 3
 _PRIOR_VOTES, _PRIOR_EXCESS = 5.0, 0.1  # K and E
 _LEAST_AGREEMENT = 0.02
 _LEAST_CAP, _CAP_OF_EVEN = 0.10, 1.5
-_APPEAL_STRENGTH = 2.0  # votes that the average is worth
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,17 +140,6 @@ def _caps(totals: Mapping[int, float]) -> dict[int, float]:
             return scales
         rest -= totals[voter]
     return scales
-
-
-def appeal(up: float, down: float, average: float = 0.5) -> float:
-    """How much a poem is liked, 0 to 1: the posterior mean of its share of likes.
-
-    Args:
-        up: The weight of its likes.
-        down: The weight of its dislikes.
-        average: The share of likes among all votes, to which few votes are shrunk.
-    """
-    return (up + _APPEAL_STRENGTH * average) / (up + down + _APPEAL_STRENGTH)
 
 
 def folds_of(numbers: Iterable[int], key: bytes) -> dict[int, int]:

@@ -15,6 +15,8 @@ WEIGHTS_FILE, JSON_FILE = "model.safetensors", "version.json"
 FORMAT = 2
 # What the record of a voice's version says beside; null in that of a whole version.
 VOICE_KEYS = ("base", "voice", "verdict", "votes_sha256")
+_NAMES = ("parent", "weights_sha256", *VOICE_KEYS)
+_KEYS = (*_NAMES, "figures")
 
 
 def version_name(record: Mapping[str, object]) -> str:
@@ -39,6 +41,8 @@ def load_record(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} is damaged ({error}). Register the version again, or roll back.") from None
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise CheckpointError(f"{path} was made by something else, or by another edition of this program.")
+    if not all(key in record for key in _KEYS) or not all(isinstance(record[key], str | None) for key in _NAMES):
+        raise CheckpointError(f"{path} lacks what it should say; it was made by something else.")
     if record.get("version") != version_name(record):
         raise CheckpointError(f"{path} was changed after it was made. Register the version again, or roll back.")
     return record

@@ -124,6 +124,16 @@ class Registry:
                 f"The version {record['version']} changes {record['base']}, which is gone. Fit the voice anew."
             ) from None
 
+    def require_whole(self, name: str) -> None:
+        """Find out whether a version, and what it changes, can be loaded; all of both is read.
+
+        Raises:
+            CheckpointError: No such version, or something of it is damaged.
+        """
+        for folder in dict.fromkeys((self.folder(name), self.root(name))):
+            if not _is_whole(folder):
+                raise CheckpointError(f"The version in {folder} is damaged. Register it again, or roll back.")
+
     def show(self, name: str) -> Version:
         """What is known of a version.
 

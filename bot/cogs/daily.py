@@ -14,7 +14,7 @@ from discord.ext import commands
 from bot.buttons import poem_buttons, poem_id_of
 from bot.catalogue import language_of, text
 from bot.client import PoetBot
-from bot.daily import CannotPostError, DailyPoems, minute_of
+from bot.daily import CannotPostError, DailyPoems, clock, minute_of
 from bot.pages import form_label, poem_page
 from bot.replies import may_react, must_post
 from bot.store.dailies import Daily
@@ -74,7 +74,7 @@ class DailyCog(commands.GroupCog, name="daily", description=text("command.daily.
             "daily.set",
             asker.language,
             channel=channel.mention,
-            time=f"{minute // 60:02}:{minute % 60:02}",
+            time=clock(minute),
             zone=self._store.servers.of(server).time_zone,
         )
         await self._bot.replies.answer(interaction, page)

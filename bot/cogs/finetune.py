@@ -8,7 +8,7 @@ import io
 import logging
 import time
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import discord
@@ -21,7 +21,7 @@ from bot.buttons import Press, row
 from bot.catalogue import text
 from bot.client import PoetBot
 from bot.errors import BotError
-from bot.job_pages import confirm_page, history_page, progress_page, result_page, voices_page
+from bot.job_pages import confirm_page, finetune_page, history_page, progress_page, result_page, voices_page
 from bot.replies import REFUSED, described
 from bot.store.jobs import UNFINISHED, Job
 from bot.training import Outcome, Progress
@@ -55,6 +55,7 @@ class FinetuneCog(commands.GroupCog, name="finetune", description=text("command.
         self._finetuning = bot.services.finetuning
         self._store = bot.services.store
         self._shown: dict[int, _Shown] = {}
+        self._silent: set[int] = set()  # jobs whose channel takes nothing from the bot
         self._started = False
         self.edit_seconds = _EDIT_SECONDS
         self._finetuning.watcher = self
@@ -103,13 +104,8 @@ class FinetuneCog(commands.GroupCog, name="finetune", description=text("command.
         await self._bot.replies.answer(interaction, page, view=row([start]))
 
     async def show_status(self, interaction: discord.Interaction[Any], asker: Asker, voice: int | None) -> None:
-        """Show how a voice's fine-tune goes on."""
-        found = await self._finetuning.status(voice)
-        if found is None:
-            raise BotError("no_finetune")
-        job, place = found
-        progress = self._finetuning.last_progress.get(job.id)
-        page = progress_page(replace(job, language=asker.language), progress, place)
+        """Show how a voice's fine-tune goes on, or how the last one ended."""
+        page = await finetune_page(self._finetuning, voice, asker.language)
         await self._bot.replies.answer(interaction, page)
 
     async def stop(self, interaction: discord.Interaction[Any], asker: Asker, voice: int | None) -> None:
@@ -141,6 +137,7 @@ class FinetuneCog(commands.GroupCog, name="finetune", description=text("command.
         try:
             await self._post(job, progress_page(job, None, place))
         except (discord.Forbidden, discord.NotFound):
+            self._silent.add(job.id)
             await self._bot.replies.answer(interaction, text("finetune.silent", asker.language))
 
     async def _cancelled(self, interaction: discord.Interaction[Any], about: str) -> None:
@@ -159,6 +156,8 @@ class FinetuneCog(commands.GroupCog, name="finetune", description=text("command.
 
     async def progressed(self, job: Job, progress: Progress) -> None:
         """Edit the message, but not more often than every few seconds; it is done beside the process's lines."""
+        if job.id in self._silent:
+            return
         shown = self._shown.get(job.id)
         now = time.monotonic()
         if shown is not None and now - shown.edited < self.edit_seconds:
@@ -180,6 +179,7 @@ class FinetuneCog(commands.GroupCog, name="finetune", description=text("command.
                     return
             await self._post(job, page)
         except REFUSED as error:
+            self._silent.add(job_id)  # `/finetune status` shows it
             _log.warning("a fine-tune's progress could not be shown (%s)", described(error))
 
     def _remembered(self, job: Job) -> _Shown | None:
@@ -194,6 +194,7 @@ class FinetuneCog(commands.GroupCog, name="finetune", description=text("command.
         """Show how it ended: in the message, and below it the plot and six poems."""
         shown = self._shown.pop(job.id, None) or self._remembered(job)
         self._shown.pop(job.id, None)
+        self._silent.discard(job.id)
         if job.channel_id is None or shown is None:
             return
         try:

@@ -60,7 +60,8 @@ class OwnerCog(commands.GroupCog, name="owner", description=text("command.owner.
         elif action == "use":
             if not version.strip():
                 raise BotError("no_such_version")
-            page = text("voice.used", asker.language, version=await voices.use(None, version.strip()))
+            name = await self._bot.services.comparing.named(None, version)
+            page = text("voice.used", asker.language, version=await voices.use(None, name))
         else:
             page = text("voice.used", asker.language, version=await voices.roll_back(None))
         await self._bot.replies.answer(interaction, page)

@@ -42,7 +42,7 @@ class SettingsCog(commands.GroupCog, name="settings", description=text("command.
         return asker
 
     async def _show(self, interaction: discord.Interaction[Any], asker: Asker) -> None:
-        await self._bot.replies.answer(interaction, self._preferences.page(asker))
+        await self._bot.replies.answer(interaction, await self._preferences.page(asker))
 
     @app_commands.command(name="show", description=text("command.settings.show.description"))
     async def show(self, interaction: discord.Interaction[Any]) -> None:

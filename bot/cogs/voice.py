@@ -40,7 +40,9 @@ class VoiceCog(commands.GroupCog, name="voice", description=text("command.voice.
         """Which versions there are, and which is heard."""
         asker = await self._bot.replies.asker(interaction)
         server = asker.server
-        page = versions_page(await self._voices.heard(server), await self._voices.current(server), asker.language)
+        heard, current = await self._voices.heard(server), await self._voices.current(server)
+        votes = {} if server is None else await self._bot.services.store.votes.by_version(server)
+        page = versions_page(heard, current, asker.language, votes)
         await self._bot.replies.answer(interaction, page)
 
     @app_commands.command(name="use", description=text("command.voice.use.description"))

@@ -16,6 +16,7 @@ from bot.store.notes import Notes
 from bot.store.poems import FORGOTTEN, StoredPoem, stored
 from bot.store.tables import forgotten, poems, reports, votes
 
+MOST_POEMS = 1500  # that a fine-tune reads
 _POEMS_A_PAGE = 500
 
 
@@ -144,8 +145,9 @@ class Votes:
         """
 
         async def work(connection: AsyncConnection) -> int:
-            requester = (await connection.execute(sa.select(poems.c.requester_id).where(poems.c.id == poem_id))).first()
-            if requester is None:
+            about = sa.select(poems.c.requester_id, poems.c.created_at).where(poems.c.id == poem_id)
+            poem = (await connection.execute(about)).first()
+            if poem is None:
                 return 0
             known = await connection.execute(
                 sa.select(votes.c.voter_id, votes.c.value, votes.c.other_stands).where(votes.c.poem_id == poem_id)
@@ -166,7 +168,9 @@ class Votes:
                     await connection.execute(sa.update(votes).where(*own).values(other_stands=other))
                     continue
                 await connection.execute(_deletion(poem_id, voter))
-                await connection.execute(sa.insert(votes).values(_row(poem_id, voter, value, {requester.requester_id})))
+                # When it was cast nobody knows; with the time of reading all would be a burst of their voter's.
+                row = _row(poem_id, voter, value, {poem.requester_id}) | {"created_at": poem.created_at}
+                await connection.execute(sa.insert(votes).values(row))
                 changed += 1
             return changed + len(gone)
 
@@ -196,10 +200,23 @@ class Votes:
         )
         return [Tally(*row) for row in await self._database.all(query)]
 
+    async def by_version(self, guild_id: int) -> dict[str, tuple[int, int]]:
+        """Votes for and against what each version wrote in a server: those that weigh something."""
+        up = sa.func.sum(sa.case((votes.c.value == 1, votes.c.weight), else_=0))
+        down = sa.func.sum(sa.case((votes.c.value == -1, votes.c.weight), else_=0))
+        query = (
+            sa.select(poems.c.version, up, down)
+            .join(votes, votes.c.poem_id == poems.c.id)
+            .where(poems.c.guild_id == guild_id, poems.c.purpose != "compare")
+            .group_by(poems.c.version)
+        )
+        return {row[0]: (int(row[1]), int(row[2])) for row in await self._database.all(query)}
+
     async def for_training(self, guild_id: int | None, shared: bool = False) -> tuple[list[StoredPoem], list[CastVote]]:
         """The poems and votes that a fine-tune may learn from: of one server, or of all for the shared voice.
 
-        Left out are poems with a person's own characters in them, reported and hidden ones, and comparisons.
+        Left out are poems with a person's own characters in them, reported and hidden ones, and comparisons; of many
+        the latest are taken, for a fine-tune's memory grows with them.
         """
         place = sa.true() if shared else poems.c.guild_id == guild_id
         allowed = sa.and_(
@@ -207,8 +224,9 @@ class Votes:
             poems.c.acrostic == "", poems.c.first_line == "", ~sa.exists().where(reports.c.poem_id == poems.c.id),
         )  # fmt: skip
         # Apart, for a poem with many votes would be read as often; and by pages, between which others have their turn.
-        voted = sa.select(poems).where(allowed, sa.exists().where(votes.c.poem_id == poems.c.id)).order_by(poems.c.id)
-        kept = {int(row.id): stored(row) for row in await self._database.all(voted)}
+        are_voted_on = sa.exists().where(votes.c.poem_id == poems.c.id)
+        latest = sa.select(poems).where(allowed, are_voted_on).order_by(poems.c.id.desc()).limit(MOST_POEMS)
+        kept = {int(row.id): stored(row) for row in reversed(await self._database.all(latest))}
         ids = list(kept)
         cast: list[CastVote] = []
         for start in range(0, len(ids), _POEMS_A_PAGE):

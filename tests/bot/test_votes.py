@@ -11,7 +11,7 @@ from bot.asker import CONSOLE
 from bot.ranking import wilson
 from bot.ratings import ratings_of
 from bot.store.votes import CastVote
-from bot.votes import NUM_FOLDS, Vote, appeal, folds_of, weights
+from bot.votes import NUM_FOLDS, Vote, folds_of, weights
 from tests.bot.test_pages import stored
 
 _votes = st.lists(
@@ -117,13 +117,6 @@ def test_twenty_accounts_of_one_person_do_not_outweigh_the_crowd() -> None:
     found = weights(votes)
     raiders = sum(weight for weight, vote in zip(found, votes, strict=True) if vote.voter >= 500)
     assert raiders < 0.35 * len(raid)
-
-
-def test_few_votes_are_shrunk_towards_the_average() -> None:
-    assert appeal(0, 0) == 0.5
-    assert appeal(0, 0, 0.8) == 0.8
-    assert 0.5 < appeal(1, 0) < appeal(5, 0) < 1
-    assert appeal(3, 3) == 0.5
 
 
 @given(st.sets(st.integers(0, 2**63), max_size=40))
