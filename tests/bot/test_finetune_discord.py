@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
+import discord
 import pytest
 import simcord
 
@@ -11,7 +12,7 @@ from bot.client import PoetBot
 from bot.cogs.finetune import FinetuneCog
 from bot.services import Services
 from poetgen.errors import CheckpointError, UnwrittenError
-from tests.bot.conftest import FakeRegistry, Rows, Trainer
+from tests.bot.conftest import OWNER_GUILD, FakeRegistry, Rows, Trainer
 from tests.bot.discord_place import Place, hold_to_the_limits, labels
 
 PNG = bytes.fromhex(
@@ -108,6 +109,29 @@ async def test_cancelled_by_its_button_and_then_there_is_none(
     ended = place.channel.last_message
     assert ended is not None
     assert "cancelled: the old voice stays" in ended.content
+    simcord_env.errors.clear()
+
+
+async def test_shared_one_is_cancelled_by_the_owner_alone(
+    place: Place, simcord_env: simcord.Env, simcord_bot: PoetBot, services: Services, rows: Rows
+) -> None:
+    await _voted(place)
+    services.finetuning._started = False
+    home = simcord_env.create_guild(id=OWNER_GUILD)
+    channel = home.create_text_channel("owner")
+    role = home.create_role("admins", permissions=discord.Permissions(administrator=True))
+    boss, other = [home.add_member(simcord_env.create_user(name), roles=[role]) for name in ("boss", "other")]
+    simcord_bot.owner_id = boss.id
+    asked = await boss.slash(channel, "owner finetune", action="start")
+    assert asked.response is not None
+    await boss.click(asked.response, label="Start")
+    shown = channel.last_message
+    assert shown is not None
+    refused = await other.click(shown, label="Cancel")
+    assert "my owner only" in str(refused.response and refused.response.content)
+    assert rows("SELECT guild_id, state FROM jobs") == [(None, "queued")]
+    await boss.click(shown, label="Cancel")
+    assert rows("SELECT state FROM jobs") == [("cancelled",)]
     simcord_env.errors.clear()
 
 

@@ -154,7 +154,14 @@ def test_operator_fulfils_what_somebody_cannot_ask_the_bot_for(tmp_path: Path) -
 
 
 def test_operator_is_told_in_one_sentence_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for words in (["forget"], ["forget", "alice"], ["forget", "1", "2"], ["export", "9" * 30], ["erase", "1"]):
+    for words in (
+        ["forget"],
+        ["forget", "alice"],
+        ["forget", "0"],
+        ["forget", "1", "2"],
+        ["export", "9" * 30],
+        ["erase", "1"],
+    ):
         assert main(words) == 2
         assert capsys.readouterr().err.startswith("I am started with")
     told = _asked(tmp_path, "forget", "77")

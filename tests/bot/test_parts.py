@@ -114,8 +114,9 @@ def test_nearest_names_are_of_different_themes() -> None:
 
 def test_words_of_the_owner_and_the_server_join_ours(tmp_path: Path) -> None:
     path = tmp_path / "words"
-    path.write_text("月餅\n", encoding="utf-8")
+    path.write_text("# 月光\n月餅\n", encoding="utf-8")
     words = WordList(path)
+    assert not words.found_in("# 月光")
     assert words.found_in("吃月饼")
     assert not words.found_in("春江花月")
     assert words.found_in("春江花月", ("江花",))
@@ -277,10 +278,12 @@ def test_json_log_holds_no_token(capsys: pytest.CaptureFixture[str]) -> None:
         set_up_logging(Settings(_env_file=None, discord_token=TOKEN, log_format="json"))
         logging.getLogger("anything").error("the header was %s", TOKEN)
         logging.getLogger("discord.http").warning(
-            "PATCH https://d.c/api/v10/webhooks/12/aW50-ZX_J.a/messages/@original"
+            "PATCH https://d.c/api/v10/webhooks/12/aW50-ZX_J.a/messages/@original, "
+            "POST https://d.c/api/v10/interactions/13/aW50-ZX_J.a/callback"
         )
     finally:
         root.handlers[:], root.level = before
     logged = capsys.readouterr().err
     assert '"message": "the header was [token]"' in logged
     assert "/webhooks/12/[token]/messages/@original" in logged
+    assert "/interactions/13/[token]/callback" in logged
