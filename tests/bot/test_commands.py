@@ -66,11 +66,16 @@ async def test_typed_poem_is_kept_for_no_second_try(
     answer = await place.bob.submit_modal(await place.bob.slash(place.channel, "check"), {"poem": BAD_POEM})
     assert answer.response is not None
     [read] = buttons(answer.response)
-    monkeypatch.setattr("bot.cogs.poem.reading", None)  # so that it fails
-    failed = await place.bob.click(answer.response, custom_id=read.custom_id)
-    assert failed.response is not None
-    assert "Something went wrong" in failed.response.content
-    assert buttons(failed.response) == []
+    form = await place.bob.slash(place.channel, "check")
+    for part in ("poem.reading", "check.check_page"):  # so that it fails
+        monkeypatch.setattr(f"bot.cogs.{part}", None)
+    for failed in (
+        await place.bob.click(answer.response, custom_id=read.custom_id),
+        await place.bob.submit_modal(form, {"poem": BAD_POEM}),
+    ):
+        assert failed.response is not None
+        assert "Something went wrong" in failed.response.content
+        assert buttons(failed.response) == []
     assert rows("SELECT * FROM retries") == []
     simcord_env.errors.clear()
 
@@ -116,6 +121,21 @@ async def test_top_tells_who_was_let_in_alone_of_nothing_hidden_elsewhere(place:
     result = await place.bob.slash(place.hidden(staff, place.bob), "top")
     assert result.response is not None
     assert "秋" not in result.response.content
+
+
+@pytest.mark.parametrize("where", ["hidden from a member", "a private thread"])
+async def test_top_tells_of_no_poem_that_is_hidden_from_some_who_read_it(place: Place, rows: Rows, where: str) -> None:
+    hidden = discord.PermissionOverwrite(view_channel=False)
+    other = place.guild.create_text_channel("other", overwrites={place.bob: hidden})
+    if where == "a private thread":
+        kind = discord.ChannelType.private_thread.value
+        place.env.backend.create_thread(place.channel.id, "thread", place.alice.id, type=kind)
+        [other] = place.channel.threads
+    await place.alice.slash(other, "poem", theme="秋")
+    rows.run("INSERT INTO votes VALUES (1, 1, 1, 0, 1, 0)")
+    assert "秋" not in await _said(place, place.bob, "top")
+    there = await place.alice.slash(other, "top")
+    assert "秋" in str(there.response and there.response.content)
 
 
 async def test_earlier_poem_is_shown_again_to_who_asks(
@@ -272,7 +292,8 @@ async def test_voices_are_listed_used_and_rolled_back(place: Place, registry: Fa
     assert "○ `fake-2` · this server's own" in page
     assert "other-1" not in page
     assert "`fake-2` is heard" in await _said(place, place.admin, "voice use", version="fake-2")
-    assert "no such version" in await _said(place, place.admin, "voice use", version="other-1")
+    for unclear in ("other-1", "fake"):
+        assert "no such version" in await _said(place, place.admin, "voice use", version=unclear)
     await place.poem(theme="秋夜")
     assert poet.batches == [], "another version wrote it"
     assert "`fake-1` is heard" in await _said(place, place.admin, "voice rollback")
@@ -600,6 +621,7 @@ async def test_left_server_is_erased_after_thirty_days_unless_it_returns(
     await cog.erase(now_ms() - 1000)
     assert registry.names() == ["fake-1", "fake-2"]
     assert rows("SELECT id FROM retries") == [("efgh",)]
+    assert rows("SELECT count(*) FROM forgotten") == [(1,)]
     await cog.erase(now_ms() + 1000)
     for table in ("poems", "servers", "usage", "retries", "forgotten"):
         assert rows(f"SELECT * FROM {table}") == []

@@ -259,6 +259,7 @@ async def test_any_poem_is_read_out(services: Services) -> None:
         ("/daily", "set, off"),
         ("/voice use nothing", "no such version here; /voice list shows"),
         ("/voice", "list, use, rollback"),
+        ("/owner voice use", "no such version here"),
         ("/finetune", "start, status, cancel, history"),
         ("/finetune start", "Your votes count on every poem here"),
         ("/quit now", "/quit takes nothing after it"),

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import discord
 import pytest
 import simcord
 
+from bot.beside import compose_beside
 from bot.client import PoetBot
 from bot.cogs.finetune import FinetuneCog
 from bot.services import Services
@@ -181,6 +183,50 @@ async def test_result_is_posted_anew_if_the_message_was_deleted(
     assert ended.id > shown.id
     assert "the old voice stays" in ended.content
     assert ended.components == []
+
+
+async def test_one_that_a_crash_left_behind_is_told_in_its_message(
+    place: Place, simcord_env: simcord.Env, simcord_bot: PoetBot, services: Services, rows: Rows
+) -> None:
+    await _voted(place)
+    services.finetuning._started = False
+    await _started(place)
+    rows.run("UPDATE jobs SET state = 'running'")
+    await simcord_env.restart_bot(PoetBot(services))
+    await _state(rows, "failed")
+    await simcord_env.settle()
+    shown = place.channel.last_message
+    assert shown is not None
+    assert rows("SELECT message_id FROM jobs") == [(shown.id,)]
+    assert "#1" in shown.content
+    assert "queue" not in shown.content
+    assert shown.components == []
+
+
+async def test_where_the_bot_may_not_write_it_begins_and_says_so(
+    place: Place, simcord_env: simcord.Env, services: Services, rows: Rows
+) -> None:
+    await _voted(place)
+    services.finetuning._started = False
+    simcord_env.inject_error("POST", "/channels/*/messages", status=403, code=50001)
+    await _started(place)
+    assert rows("SELECT state, message_id FROM jobs") == [("queued", None)]
+    said = " ".join(str(body.get("content") or body.get("data")) for body in place.bodies("POST"))
+    assert "I may not write in this channel" in said
+
+
+async def test_poems_beside_each_other_hold_no_word_on_the_servers_list(
+    place: Place, services: Services, rows: Rows, registry: FakeRegistry
+) -> None:
+    await _voted(place)
+    services.finetuning._started = False
+    await _started(place)
+    job = await services.store.jobs.get(1)
+    assert job is not None
+    both = replace(job, version="new-1")
+    assert len(await compose_beside(services.poems, both)) == 3
+    await services.store.servers.choose(place.guild.id, lambda chosen: replace(chosen, words=("初三",)))
+    assert await compose_beside(services.poems, both) == []
 
 
 async def test_too_few_votes_are_refused_privately(place: Place, simcord_env: simcord.Env) -> None:

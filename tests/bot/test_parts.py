@@ -5,6 +5,7 @@ import logging
 import socket
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import aiohttp
 import pytest
@@ -212,7 +213,9 @@ async def test_doctor_says_what_to_do_in_one_line_each(tmp_path: Path, monkeypat
     assert all(package in found["fonts"].said for package, _ in SYSTEM_FONTS)
 
 
-async def test_doctor_finds_what_the_bot_would_stumble_over(store: Store, url: str, rows: Rows, tmp_path: Path) -> None:
+async def test_doctor_finds_what_the_bot_would_stumble_over(
+    store: Store, url: str, rows: Rows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await store.close()
 
     async def found(**values: object) -> dict[str, Finding]:
@@ -227,6 +230,10 @@ async def test_doctor_finds_what_the_bot_would_stumble_over(store: Store, url: s
         voices = (await found(poetgen_home=home))["voices"]
         assert voices.well is False
         assert str(home) in voices.said
+    monkeypatch.setattr("bot.doctor.shutil.disk_usage", lambda _: SimpleNamespace(free=499 * 2**20))
+    full = (await found())["disk"]
+    assert full.well is False
+    assert "Make room." in full.said
     rows.run("UPDATE alembic_version SET version_num = '9999'")
     later = (await found())["database"]
     assert later.well is False

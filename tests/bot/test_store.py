@@ -645,6 +645,12 @@ async def test_job_goes_its_way_and_not_back(store: Store, path: tuple[str, ...]
     assert finished.finished_at is not None
 
 
+async def test_fine_tunes_wait_in_the_order_they_came(store: Store) -> None:
+    for guild_id in (7, 1, 5):
+        await store.jobs.add(guild_id=guild_id, requester_id=2, **JOB)
+    assert [job.guild_id for job in await store.jobs.waiting()] == [7, 1, 5]
+
+
 async def test_fine_tunes_are_told_by_their_voice(store: Store) -> None:
     ids: list[int] = []
     for guild_id, version in ((1, "a"), (7, "b"), (1, "c"), (None, "d")):
