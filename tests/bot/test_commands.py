@@ -17,6 +17,7 @@ from bot.cogs.catchup import CatchUpCog
 from bot.cogs.daily import DailyCog
 from bot.comparing import Comparing
 from bot.errors import BotError
+from bot.reading import dictionary
 from bot.services import Services
 from bot.store.database import now_ms
 from poetgen.errors import CheckpointError
@@ -41,6 +42,7 @@ async def _said(place: Place, who: Any, command: str, **options: object) -> str:
 
 
 async def test_check_shows_a_form_and_answers_it(place: Place) -> None:
+    dictionary()  # read once, which on a busy machine takes longer than the simulated Discord waits
     form = await place.bob.slash(place.channel, "check")
     assert form.modal is not None
     answer = await place.bob.submit_modal(form, {"poem": BAD_POEM})

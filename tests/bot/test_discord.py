@@ -22,6 +22,7 @@ from bot.errors import BotError, ClosingError
 from bot.inference import Inference
 from bot.logs import errors_counted
 from bot.poems import Limits, Poems, Wish
+from bot.reading import dictionary
 from bot.services import Services
 from bot.store import Store
 from bot.store.poems import StoredPoem
@@ -368,6 +369,7 @@ async def test_comparison_tries_again_when_a_poem_holds_a_listed_word(
 
 
 async def test_read_shows_pinyin_and_meanings_privately(place: Place) -> None:
+    dictionary()  # read once, which on a busy machine takes longer than the simulated Discord waits
     first = await place.alice.slash(place.channel, "poem", theme="秋夜")
     assert first.response is not None
     read = await place.bob.click(first.response, label="Read")
