@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -10,9 +11,13 @@ import discord
 import pytest
 import simcord
 
+from bot.asker import Asker
 from bot.client import PoetBot
 from bot.cogs.catchup import CatchUpCog
 from bot.cogs.daily import DailyCog
+from bot.comparing import Comparing
+from bot.errors import BotError
+from bot.reading import dictionary
 from bot.services import Services
 from bot.store.database import now_ms
 from poetgen.errors import CheckpointError
@@ -37,6 +42,7 @@ async def _said(place: Place, who: Any, command: str, **options: object) -> str:
 
 
 async def test_check_shows_a_form_and_answers_it(place: Place) -> None:
+    dictionary()  # read once, which on a busy machine takes longer than the simulated Discord waits
     form = await place.bob.slash(place.channel, "check")
     assert form.modal is not None
     answer = await place.bob.submit_modal(form, {"poem": BAD_POEM})
@@ -62,11 +68,16 @@ async def test_typed_poem_is_kept_for_no_second_try(
     answer = await place.bob.submit_modal(await place.bob.slash(place.channel, "check"), {"poem": BAD_POEM})
     assert answer.response is not None
     [read] = buttons(answer.response)
-    monkeypatch.setattr("bot.cogs.poem.reading", None)  # so that it fails
-    failed = await place.bob.click(answer.response, custom_id=read.custom_id)
-    assert failed.response is not None
-    assert "Something went wrong" in failed.response.content
-    assert buttons(failed.response) == []
+    form = await place.bob.slash(place.channel, "check")
+    for part in ("poem.reading", "check.check_page"):  # so that it fails
+        monkeypatch.setattr(f"bot.cogs.{part}", None)
+    for failed in (
+        await place.bob.click(answer.response, custom_id=read.custom_id),
+        await place.bob.submit_modal(form, {"poem": BAD_POEM}),
+    ):
+        assert failed.response is not None
+        assert "Something went wrong" in failed.response.content
+        assert buttons(failed.response) == []
     assert rows("SELECT * FROM retries") == []
     simcord_env.errors.clear()
 
@@ -112,6 +123,21 @@ async def test_top_tells_who_was_let_in_alone_of_nothing_hidden_elsewhere(place:
     result = await place.bob.slash(place.hidden(staff, place.bob), "top")
     assert result.response is not None
     assert "秋" not in result.response.content
+
+
+@pytest.mark.parametrize("where", ["hidden from a member", "a private thread"])
+async def test_top_tells_of_no_poem_that_is_hidden_from_some_who_read_it(place: Place, rows: Rows, where: str) -> None:
+    hidden = discord.PermissionOverwrite(view_channel=False)
+    other = place.guild.create_text_channel("other", overwrites={place.bob: hidden})
+    if where == "a private thread":
+        kind = discord.ChannelType.private_thread.value
+        place.env.backend.create_thread(place.channel.id, "thread", place.alice.id, type=kind)
+        [other] = place.channel.threads
+    await place.alice.slash(other, "poem", theme="秋")
+    rows.run("INSERT INTO votes VALUES (1, 1, 1, 0, 1, 0)")
+    assert "秋" not in await _said(place, place.bob, "top")
+    there = await place.alice.slash(other, "top")
+    assert "秋" in str(there.response and there.response.content)
 
 
 async def test_earlier_poem_is_shown_again_to_who_asks(
@@ -219,14 +245,16 @@ async def test_quota_of_0_switches_poems_off(place: Place, rows: Rows) -> None:
     place.env.errors.clear()
 
 
-async def test_reports_go_to_no_channel_that_the_bot_may_not_write_in(place: Place, rows: Rows) -> None:
+async def test_nothing_goes_to_a_channel_that_the_bot_may_not_write_in(place: Place, rows: Rows) -> None:
     await _said(place, place.admin, "settings reports", channel=place.channel)
     mute = discord.PermissionOverwrite(send_messages=False)
     silent = place.guild.create_text_channel("silent", overwrites={place.guild.default_role: mute})
     for channel in (silent, place.hidden(place.admin)):
-        said = await _said(place, place.admin, "settings reports", channel=channel)
-        assert f"I may not write in <#{channel.id}>" in said
+        for command, options in (("settings reports", {}), ("daily set", {"time": "08:30"})):
+            said = await _said(place, place.admin, command, channel=channel, **options)
+            assert f"I may not write in <#{channel.id}>" in said
     assert rows("SELECT reports_channel_id FROM servers") == [(place.channel.id,)]
+    assert rows("SELECT * FROM dailies") == []
     place.env.errors.clear()
 
 
@@ -235,9 +263,12 @@ async def test_reports_go_to_no_channel_that_the_bot_may_not_write_in(place: Pla
     [
         ("settings show", {}),
         ("settings script", {"script": "traditional"}),
+        ("daily set", {"channel": "here", "time": "08:30"}),
         ("daily off", {}),
         ("finetune start", {}),
+        ("finetune status", {}),
         ("finetune cancel", {}),
+        ("finetune history", {}),
         ("voice use", {"version": "fake-1"}),
         ("voice rollback", {}),
     ],
@@ -250,6 +281,7 @@ async def test_what_changes_anything_needs_manage_server_at_run_time_too(
         if not isinstance(known, discord.app_commands.ContextMenu):
             known.default_permissions = None
     await simcord_bot.tree.sync()
+    options = {name: place.channel if value == "here" else value for name, value in options.items()}
     assert await _said(place, place.bob, command, **options) == "That needs the permission Manage Server."
     simcord_env.errors.clear()
 
@@ -262,7 +294,8 @@ async def test_voices_are_listed_used_and_rolled_back(place: Place, registry: Fa
     assert "○ `fake-2` · this server's own" in page
     assert "other-1" not in page
     assert "`fake-2` is heard" in await _said(place, place.admin, "voice use", version="fake-2")
-    assert "no such version" in await _said(place, place.admin, "voice use", version="other-1")
+    for unclear in ("other-1", "fake"):
+        assert "no such version" in await _said(place, place.admin, "voice use", version=unclear)
     await place.poem(theme="秋夜")
     assert poet.batches == [], "another version wrote it"
     assert "`fake-1` is heard" in await _said(place, place.admin, "voice rollback")
@@ -272,7 +305,9 @@ async def test_voices_are_listed_used_and_rolled_back(place: Place, registry: Fa
     place.env.errors.clear()
 
 
-async def test_compared_versions_are_named_after_the_pick(place: Place, registry: FakeRegistry, rows: Rows) -> None:
+async def test_compared_versions_are_named_after_the_pick(
+    place: Place, services: Services, registry: FakeRegistry, rows: Rows
+) -> None:
     assert "only one version" in await _said(place, place.bob, "voice compare")
     registry.add("fake-2", f"server-{place.guild.id}")
     assert "one and the same" in await _said(place, place.bob, "voice compare", first="fake-2", second="fake-2")
@@ -283,11 +318,29 @@ async def test_compared_versions_are_named_after_the_pick(place: Place, registry
     assert "秋月" in result.response.content
     assert "fake" not in result.response.content
     assert labels(result.response) == ["1", "2"]
+    assert await place.bob.autocomplete(place.channel, "show", "poem", "") == [], "which would tell"
+    with pytest.raises(BotError, match="Only the person"):
+        await services.comparing.pick(Asker(place.alice.id, place.guild.id), 1, 1)
     await place.bob.click(result.response, label="2")
     assert rows("SELECT picked FROM comparisons") == [(2,)]
+    assert rows("SELECT used FROM usage") == [(1,)], "it is one of the quota"
     assert {version for (version,) in rows("SELECT version FROM poems")} == {"fake-1", "fake-2"}
     assert rows("SELECT DISTINCT purpose FROM poems") == [("compare",)]
     place.env.errors.clear()
+
+
+async def test_latest_other_version_is_compared_in_an_order_drawn_by_lot(
+    services: Services, registry: FakeRegistry
+) -> None:
+    for name in ("fake-2", "fake-3"):
+        registry.add(name, None)
+    versions = await services.comparing.versions(5, "", "")
+    assert versions == ("fake-1", "fake-3")
+    shown_first = set()
+    for seed in range(8):
+        async with Comparing(services.poems, random.Random(seed)).asked(Asker(1, 5), "秋夜", versions) as composing:
+            shown_first.add((await composing)[1].version)
+    assert shown_first == set(versions)
 
 
 async def test_privacy_shows_exports_and_deletes(place: Place, simcord_bot: PoetBot, rows: Rows) -> None:
@@ -401,6 +454,9 @@ async def test_three_reports_hide_a_poem_and_are_told(simcord_env: simcord.Env, 
     told = reports.last_message
     assert told is not None
     assert "after 3 reports" in told.content
+    assert told.content.endswith("||一道殘陽鋪水中\n半江瑟瑟半江紅\n可憐九月初三夜\n露似真珠月似弓||"), (
+        "hidden until asked for"
+    )
 
 
 async def test_poem_that_is_deleted_while_it_is_reported_is_said_to_be_gone(
@@ -438,8 +494,35 @@ async def test_daily_poem_is_set_posted_once_and_stopped(
     assert posted.content.startswith("-# The poem of the day\n")
     assert [str(reaction.emoji) for reaction in posted.reactions] == ["👍", "👎"]
     assert rows("SELECT posted FROM daily_poems") == [(1,)]
+    assert "yin-1" in [body.get("nonce") for body in place.bodies("POST")], "by it Discord takes no poem twice"
     assert "no poem a day any more" in await _said(place, place.admin, "daily off")
     simcord_env.errors.clear()
+
+
+async def test_daily_poem_is_rated_by_buttons_where_the_bot_may_not_react(
+    simcord_env: simcord.Env, place: Place, simcord_bot: PoetBot, rows: Rows
+) -> None:
+    bare = discord.PermissionOverwrite(add_reactions=False)
+    channel = place.guild.create_text_channel("bare", overwrites={place.guild.default_role: bare})
+    await _said(place, place.admin, "daily set", channel=channel, time="08:30")
+    rows.run("UPDATE dailies SET since = 0")
+    cog = simcord_bot.get_cog("daily")
+    assert isinstance(cog, DailyCog)
+    await cog.daily_poems.post_due()
+    await simcord_env.settle()
+    assert labels(channel.last_message)[-2:] == ["0", "0"]
+    assert not any("/reactions/" in request.path for request in simcord_env.http_requests), "none was tried"
+
+
+async def test_owner_has_no_more_rights_elsewhere_than_others(
+    place: Place, simcord_bot: PoetBot, services: Services, rows: Rows
+) -> None:
+    poem = await place.poem()
+    simcord_bot.owner_id = place.bob.id
+    refused = await place.bob.context_menu(place.channel, "Delete poem", poem)
+    assert "moderator" in str(refused.response and refused.response.content)
+    assert rows("SELECT id FROM poems") == [(1,)]
+    place.env.errors.clear()
 
 
 async def test_owner_commands_are_in_the_owners_server_for_the_owner(
@@ -451,9 +534,12 @@ async def test_owner_commands_are_in_the_owners_server_for_the_owner(
     boss = home.add_member(simcord_env.create_user("boss"), roles=[role])
     other = home.add_member(simcord_env.create_user("other"), roles=[role])
     simcord_bot.owner_id = boss.id
-    refused = await other.slash(channel, "owner status")
-    assert refused.response is not None
-    assert "my owner only" in refused.response.content
+    for command, options in (
+        ("status", {}), ("voice", {"action": "use", "version": "fake-1"}), ("finetune", {"action": "history"})
+    ):  # fmt: skip
+        refused = await other.slash(channel, f"owner {command}", **options)
+        assert refused.response is not None
+        assert "my owner only" in refused.response.content
     status = await boss.slash(channel, "owner status")
     assert status.response is not None
     assert "version `fake-1`" in status.response.content
@@ -537,6 +623,7 @@ async def test_left_server_is_erased_after_thirty_days_unless_it_returns(
     await cog.erase(now_ms() - 1000)
     assert registry.names() == ["fake-1", "fake-2"]
     assert rows("SELECT id FROM retries") == [("efgh",)]
+    assert rows("SELECT count(*) FROM forgotten") == [(1,)]
     await cog.erase(now_ms() + 1000)
     for table in ("poems", "servers", "usage", "retries", "forgotten"):
         assert rows(f"SELECT * FROM {table}") == []

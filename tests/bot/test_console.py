@@ -8,6 +8,7 @@ import pytest
 
 from bot.console import Console
 from bot.services import Services
+from bot.store.dailies import Daily
 from poetgen.errors import CheckpointError, RequestError
 from poetgen.poem import PoemRequest
 from poetgen.registry import Version
@@ -147,10 +148,16 @@ async def test_admin_commands(services: Services, registry: FakeRegistry, rows: 
 
 async def test_compare_and_pick(services: Services, registry: FakeRegistry, rows: Rows) -> None:
     registry.add("fake-2", "server-0")
-    said = await _session(services, "/pick 1", "/voice compare theme:秋夜", "/pick 2")
+    said = await _session(services, "/pick 1", "/voice compare theme:秋夜", "/pick 2", "/pick 1")
     assert "/voice compare shows two poems" in said
     assert said.index("Which do you like better?") < said.index("fake-2")
-    assert rows("SELECT picked FROM comparisons") == [(2,)]
+    assert rows("SELECT picked FROM comparisons") == [(2,)], "once they are named there is no other choice"
+
+
+async def test_daily_poems_of_servers_are_not_for_the_terminal(services: Services) -> None:
+    admin = Console(services, print, Path("/nowhere")).admin
+    homes = [admin.home(Daily(guild_id, 3, 480, None, 0)) for guild_id in (0, 5)]
+    assert homes == [("en", False), None]
 
 
 async def test_check_privacy_delete_report(services: Services, rows: Rows, tmp_path: Path) -> None:
@@ -252,6 +259,7 @@ async def test_any_poem_is_read_out(services: Services) -> None:
         ("/daily", "set, off"),
         ("/voice use nothing", "no such version here; /voice list shows"),
         ("/voice", "list, use, rollback"),
+        ("/owner voice use", "no such version here"),
         ("/finetune", "start, status, cancel, history"),
         ("/finetune start", "Your votes count on every poem here"),
         ("/quit now", "/quit takes nothing after it"),

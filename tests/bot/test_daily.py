@@ -1,5 +1,6 @@
 """The poem of the day: when it is due over summer time, and that it comes exactly once."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
@@ -11,7 +12,7 @@ from bot.errors import BotError
 from bot.services import Services
 from bot.store.dailies import Daily
 from bot.store.poems import StoredPoem
-from tests.bot.conftest import FakePoet, Rows
+from tests.bot.conftest import FakePoet, FakeRegistry, Rows
 
 BERLIN = ZoneInfo("Europe/Berlin")
 GUILD, CHANNEL = 5, 6
@@ -123,6 +124,71 @@ async def test_posted_once_a_day(daily: DailyPoems, channel: Channel, clock: Clo
     await daily.post_due()
     assert channel.messages == [1, 2]
     assert rows("SELECT form, language, message_id FROM poems") == [("wujue", "zh-TW", 100), ("wujue", "zh-TW", 101)]
+
+
+async def test_each_server_has_its_own_at_its_own_time_in_its_own_voice(
+    daily: DailyPoems, channel: Channel, clock: Clock, services: Services, registry: FakeRegistry, rows: Rows
+) -> None:
+    store, tokyo = services.store, 7
+    await store.servers.choose(tokyo, lambda chosen: replace(chosen, time_zone="Asia/Tokyo", script="simplified"))
+    for minute in (9 * 60, 17 * 60 + 30):  # the later choice is the one that holds
+        await store.dailies.set(tokyo, CHANNEL + 1, minute, None)
+    rows.run("UPDATE dailies SET since = (SELECT min(since) FROM dailies)")
+    registry.add("fake-2", "server-7")
+    registry.promote("fake-2", "server-7")
+    for now, posted in (("08:00", 1), ("08:29", 1), ("08:30", 2), ("08:31", 2)):
+        clock.now = _utc(f"2026-11-24T{now}")
+        await daily.post_due()
+        assert len(channel.messages) == posted
+    expected = [(GUILD, CHANNEL, "traditional", "fake-1"), (tokyo, CHANNEL + 1, "simplified", "fake-2")]
+    assert rows("SELECT guild_id, channel_id, script, version FROM poems") == expected
+    assert rows("SELECT guild_id, day, posted FROM daily_poems") == [(GUILD, "2026-11-24", 1), (tokyo, "2026-11-24", 1)]
+    await store.dailies.stop(tokyo)
+    assert [wish.guild_id for wish in await store.dailies.all()] == [GUILD]
+
+
+async def test_a_server_that_waits_holds_up_no_other(
+    daily: DailyPoems, channel: Channel, clock: Clock, services: Services, rows: Rows
+) -> None:
+    async def want(guild_id: int, since: str) -> None:
+        await services.store.dailies.set(guild_id, CHANNEL, 8 * 60, None)
+        rows.run(f"UPDATE dailies SET since = {_utc(since).timestamp() * 1000:.0f} WHERE guild_id = {guild_id}")
+
+    await want(3, "2026-11-24T08:30")  # from tomorrow on
+    await want(4, "2026-11-23T12:00")
+    await want(GUILD, "2026-11-23T12:00")
+    clock.now = _utc("2026-11-24T08:00")
+    channel.failures = [OSError("down")]
+    await daily.post_due()
+    posted = "SELECT guild_id, posted FROM daily_poems ORDER BY guild_id"
+    assert rows(posted) == [(4, 0), (GUILD, 1)]
+    await want(6, "2026-11-23T12:00")
+    clock.now += timedelta(seconds=10)
+    await daily.post_due()
+    assert rows(posted) == [(4, 0), (GUILD, 1), (6, 1)]
+
+
+async def test_spells_no_word_on_the_servers_list(
+    daily: DailyPoems, channel: Channel, clock: Clock, services: Services, rows: Rows
+) -> None:
+    await services.store.servers.choose(GUILD, lambda chosen: replace(chosen, words=("初三",)))
+    clock.now = _utc("2026-11-24T08:00")
+    await daily.post_due()
+    assert channel.messages == []
+    assert rows("SELECT id FROM poems") == []
+
+
+async def test_written_anew_if_it_was_deleted_before_it_was_posted(
+    daily: DailyPoems, channel: Channel, clock: Clock, services: Services, rows: Rows
+) -> None:
+    clock.now = _utc("2026-11-24T08:00")
+    channel.failures = [OSError("down")]
+    await daily.post_due()
+    rows.run("DELETE FROM poems")
+    clock.now += timedelta(minutes=1)
+    await daily.post_due()
+    assert len(channel.messages) == 1
+    assert rows("SELECT posted FROM daily_poems") == [(1,)]
 
 
 async def test_posted_late_if_the_bot_was_down_at_that_minute(

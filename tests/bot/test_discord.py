@@ -21,7 +21,8 @@ from bot.cogs.catchup import CatchUpCog
 from bot.errors import BotError, ClosingError
 from bot.inference import Inference
 from bot.logs import errors_counted
-from bot.poems import Poems, Wish
+from bot.poems import Limits, Poems, Wish
+from bot.reading import dictionary
 from bot.services import Services
 from bot.store import Store
 from bot.store.poems import StoredPoem
@@ -296,10 +297,17 @@ async def test_cleared_reactions_and_deleted_messages_are_noticed(
     message = await place.poem()
     await place.alice.react(message, "👍")
     await place.bob.react(message, "👎")
+    simcord_env.backend.clear_reaction(place.channel.id, message.id, "👍")
+    await simcord_env.settle()
+    assert rows.votes() == [(1, place.bob.id, -1)]
     simcord_env.backend.clear_reactions(place.channel.id, message.id)
     await simcord_env.settle()
     assert rows.votes() == []
+    others = [(await place.poem()).id for _ in range(2)]
     await place.admin.delete(message)
+    assert rows("SELECT id FROM poems") == [(2,), (3,)]
+    simcord_env.backend.bulk_delete_messages(place.channel.id, others)
+    await simcord_env.settle()
     assert rows("SELECT id FROM poems") == []
 
 
@@ -336,6 +344,7 @@ async def test_listed_words_stand_in_no_poem(
     assert await refused("露可半", place.bob.slash(place.channel, "poem", seed=5)) == 1, "by the heads, backwards"
     assert await refused("初三", place.bob.slash(place.channel, "voice compare", theme="秋夜")) == 3
     assert await refused("秋夜", place.bob.click(message, label="Another")) == 0, "asked for before it was listed"
+    assert await refused("秋夜", place.bob.slash(place.channel, "voice compare", theme="秋夜")) == 0
     assert rows("SELECT id FROM poems") == [(1,)]
     assert rows("SELECT sum(used) FROM usage") == [(1,)], "given back"
 
@@ -360,6 +369,7 @@ async def test_comparison_tries_again_when_a_poem_holds_a_listed_word(
 
 
 async def test_read_shows_pinyin_and_meanings_privately(place: Place) -> None:
+    dictionary()  # read once, which on a busy machine takes longer than the simulated Discord waits
     first = await place.alice.slash(place.channel, "poem", theme="秋夜")
     assert first.response is not None
     read = await place.bob.click(first.response, label="Read")
@@ -579,6 +589,96 @@ async def test_session_begun_anew_catches_up_and_one_failure_does_not_end_it(
     await until(lambda: cog._live is None)
     await place.alice.react(message, "👍")
     assert cog._live is None, "nobody is remembered once all is read"
+
+
+async def test_what_is_read_of_the_past_undoes_no_vote(
+    simcord_env: simcord.Env, place: Place, simcord_bot: PoetBot, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    robot = place.guild.add_member(simcord_env.create_user("robot", bot=True))
+    many, pressed, quick, plain = [await place.poem() for _ in range(4)]
+    for message in (many, quick, plain):
+        for member in (robot, place.alice, place.bob):
+            await member.react(message, "👍")
+    robots = [row for row in rows.votes() if row[1] == robot.id]
+    assert robots == [], "bots have no votes"
+    rows.run("DELETE FROM votes")
+    rows.run(f"INSERT INTO votes VALUES (1, 77, 1, 0, 1, 0), (2, {place.bob.id}, 1, 0, 1, 0)")
+    rows.run(f"UPDATE poems SET vote_buttons = 1 WHERE message_id = {pressed.id}")
+    cog = simcord_bot.get_cog("CatchUpCog")
+    assert isinstance(cog, CatchUpCog)
+    cog.pause_seconds = 0.0
+    await place.admin.react(many, "👍")
+    rows.run(f"DELETE FROM votes WHERE voter_id = {place.admin.id}")
+    monkeypatch.setattr("bot.cogs.catchup._MAX_USERS", 4)
+    async with cog._catching_up:
+        simcord_bot.dispatch("ready")
+        await place.bob.unreact(quick, "👍")
+        await place.bob.react(quick, "👍")
+        rows.run(f"DELETE FROM votes WHERE poem_id = 3 AND voter_id = {place.bob.id}")
+    await until(lambda: cog._live is None)
+    assert rows.votes() == sorted(
+        [(1, 77, 1), (2, place.bob.id, 1), (3, place.alice.id, 1), (4, place.alice.id, 1), (4, place.bob.id, 1)]
+    ), "more than are read; pressed; who voted meanwhile as he is; all"
+
+
+@pytest.mark.parametrize(("code", "away"), [(10004, False), (10003, True)])
+async def test_poem_that_is_not_known_to_be_deleted_stays(
+    simcord_env: simcord.Env, place: Place, simcord_bot: PoetBot, rows: Rows, code: int, away: bool
+) -> None:
+    await place.poem()
+    guild, cog = simcord_bot.get_guild(place.guild.id), simcord_bot.get_cog("CatchUpCog")
+    assert guild is not None
+    assert isinstance(cog, CatchUpCog)
+    cog.pause_seconds = 0.0
+    guild.unavailable = away
+    simcord_env.inject_error("GET", "/channels/*/messages/*", status=404, code=code, times=None)
+    await cog.catch_up()
+    assert rows("SELECT id FROM poems") == [(1,)]
+
+
+async def test_server_that_removes_the_bot_or_invites_it_again_is_noted(
+    simcord_env: simcord.Env, place: Place, simcord_bot: PoetBot, rows: Rows
+) -> None:
+    guild, left = simcord_bot.get_guild(place.guild.id), "SELECT guild_id, left_at IS NOT NULL FROM servers"
+    simcord_env.backend.remove_guild(place.guild.id)
+    await until(lambda: rows(left) == [(place.guild.id, 1)])
+    simcord_bot.dispatch("guild_join", guild)
+    await until(lambda: rows(left) == [(place.guild.id, 0)])
+
+
+async def test_deleted_thread_takes_its_poems_along(simcord_env: simcord.Env, place: Place, rows: Rows) -> None:
+    simcord_env.backend.create_thread(place.channel.id, "thread", place.alice.id)
+    [thread] = place.channel.threads
+    for channel in (thread, place.channel):
+        await place.alice.slash(channel, "poem")
+    simcord_env.backend.delete_channel(thread.id)
+    await simcord_env.settle()
+    assert rows("SELECT channel_id FROM poems") == [(place.channel.id,)]
+
+
+async def test_a_tenth_is_drawn_without_a_choice_but_never_what_is_replayed(
+    place: Place, poems: Poems, poet: FakePoet, rows: Rows
+) -> None:
+    for drawn in (0.09, 0.1):
+        poems._chance = lambda drawn=drawn: drawn  # type: ignore[misc]
+        await place.poem(theme="秋夜")
+        await place.poem(theme="秋夜", seed=5)
+    assert rows("SELECT ranked FROM poems") == [(0,), (1,), (1,), (1,)]
+    assert [batch[0].candidates == 1 for batch in poet.batches] == [True, False, False, False]
+
+
+async def test_server_may_choose_no_cooldown(
+    store: Store, inference: Inference, registry: FakeRegistry, trainer: Trainer
+) -> None:
+    poems = services_on(store, inference, registry, trainer, Limits(cooldown=60)).poems
+    await store.servers.choose(5, lambda chosen: replace(chosen, cooldown=0))
+    for _ in range(2):
+        async with await poems.begin(Asker(1, guild_id=5), Wish()) as composing:
+            await composing.poem()
+    async with await poems.begin(Asker(1, guild_id=6), Wish()):
+        pass
+    with pytest.raises(BotError, match="Please wait"):
+        await poems.begin(Asker(1, guild_id=6), Wish())
 
 
 async def test_deleted_channel_takes_its_poems_along(simcord_env: simcord.Env, place: Place, rows: Rows) -> None:

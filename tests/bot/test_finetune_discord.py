@@ -2,16 +2,19 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import discord
 import pytest
 import simcord
 
+from bot.beside import compose_beside
 from bot.client import PoetBot
 from bot.cogs.finetune import FinetuneCog
 from bot.services import Services
 from poetgen.errors import CheckpointError, UnwrittenError
-from tests.bot.conftest import FakeRegistry, Rows, Trainer
+from tests.bot.conftest import OWNER_GUILD, FakeRegistry, Rows, Trainer
 from tests.bot.discord_place import Place, hold_to_the_limits, labels
 
 PNG = bytes.fromhex(
@@ -111,6 +114,29 @@ async def test_cancelled_by_its_button_and_then_there_is_none(
     simcord_env.errors.clear()
 
 
+async def test_shared_one_is_cancelled_by_the_owner_alone(
+    place: Place, simcord_env: simcord.Env, simcord_bot: PoetBot, services: Services, rows: Rows
+) -> None:
+    await _voted(place)
+    services.finetuning._started = False
+    home = simcord_env.create_guild(id=OWNER_GUILD)
+    channel = home.create_text_channel("owner")
+    role = home.create_role("admins", permissions=discord.Permissions(administrator=True))
+    boss, other = [home.add_member(simcord_env.create_user(name), roles=[role]) for name in ("boss", "other")]
+    simcord_bot.owner_id = boss.id
+    asked = await boss.slash(channel, "owner finetune", action="start")
+    assert asked.response is not None
+    await boss.click(asked.response, label="Start")
+    shown = channel.last_message
+    assert shown is not None
+    refused = await other.click(shown, label="Cancel")
+    assert "my owner only" in str(refused.response and refused.response.content)
+    assert rows("SELECT guild_id, state FROM jobs") == [(None, "queued")]
+    await boss.click(shown, label="Cancel")
+    assert rows("SELECT state FROM jobs") == [("cancelled",)]
+    simcord_env.errors.clear()
+
+
 @pytest.mark.parametrize(
     ("codes", "language", "told"),
     [
@@ -157,6 +183,50 @@ async def test_result_is_posted_anew_if_the_message_was_deleted(
     assert ended.id > shown.id
     assert "the old voice stays" in ended.content
     assert ended.components == []
+
+
+async def test_one_that_a_crash_left_behind_is_told_in_its_message(
+    place: Place, simcord_env: simcord.Env, simcord_bot: PoetBot, services: Services, rows: Rows
+) -> None:
+    await _voted(place)
+    services.finetuning._started = False
+    await _started(place)
+    rows.run("UPDATE jobs SET state = 'running'")
+    await simcord_env.restart_bot(PoetBot(services))
+    await _state(rows, "failed")
+    await simcord_env.settle()
+    shown = place.channel.last_message
+    assert shown is not None
+    assert rows("SELECT message_id FROM jobs") == [(shown.id,)]
+    assert "#1" in shown.content
+    assert "queue" not in shown.content
+    assert shown.components == []
+
+
+async def test_where_the_bot_may_not_write_it_begins_and_says_so(
+    place: Place, simcord_env: simcord.Env, services: Services, rows: Rows
+) -> None:
+    await _voted(place)
+    services.finetuning._started = False
+    simcord_env.inject_error("POST", "/channels/*/messages", status=403, code=50001)
+    await _started(place)
+    assert rows("SELECT state, message_id FROM jobs") == [("queued", None)]
+    said = " ".join(str(body.get("content") or body.get("data")) for body in place.bodies("POST"))
+    assert "I may not write in this channel" in said
+
+
+async def test_poems_beside_each_other_hold_no_word_on_the_servers_list(
+    place: Place, services: Services, rows: Rows, registry: FakeRegistry
+) -> None:
+    await _voted(place)
+    services.finetuning._started = False
+    await _started(place)
+    job = await services.store.jobs.get(1)
+    assert job is not None
+    both = replace(job, version="new-1")
+    assert len(await compose_beside(services.poems, both)) == 3
+    await services.store.servers.choose(place.guild.id, lambda chosen: replace(chosen, words=("初三",)))
+    assert await compose_beside(services.poems, both) == []
 
 
 async def test_too_few_votes_are_refused_privately(place: Place, simcord_env: simcord.Env) -> None:

@@ -95,6 +95,14 @@ async def test_likes_alone_are_no_taste(services: Services, watched: Watched) ->
         await services.finetuning.begin(ADMIN, 5)
 
 
+async def test_shared_voice_learns_from_all_servers_and_each_from_its_own(
+    services: Services, watched: Watched, rows: Rows
+) -> None:
+    rows.run("UPDATE poems SET guild_id = 7 WHERE id = 3")
+    learned = [(await services.finetuning.ratings(voice)).num_poems for voice in (None, 5, 7, 8)]
+    assert learned == [3, 2, 1, 0]
+
+
 async def test_gate_may_refuse(services: Services, watched: Watched, registry: FakeRegistry) -> None:
     registry.heard["server-5"] = ["damaged-1"]  # and no version of it can be read
     await services.finetuning.start()
@@ -143,6 +151,20 @@ async def test_missing_program_is_a_failure(services: Services, watched: Watched
     assert job.outcome["reasons"] == ["start"]
 
 
+async def test_end_that_cannot_be_told_holds_up_no_other(
+    services: Services, watched: Watched, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> None:
+        raise OSError("Discord fell over")
+
+    rows.run("UPDATE poems SET guild_id = 7 WHERE id = 3")
+    monkeypatch.setattr(watched, "finished", broken)
+    for guild_id in (5, 7):
+        await services.finetuning.begin(Asker(1, guild_id=guild_id, admin=True), guild_id)
+    await services.finetuning.start()
+    await until(lambda: rows("SELECT state FROM jobs") == [("rejected",)] * 2, 20)
+
+
 async def test_what_fails_in_the_bot_itself_is_told_and_the_next_one_runs(
     services: Services, watched: Watched, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +197,29 @@ async def test_silent_one_is_stopped() -> None:
     outcome = await process.run()
     assert outcome == Outcome("failed", reasons=("silent",))
     assert time.monotonic() - started < 5
+
+
+async def test_one_that_says_all_and_does_not_end_is_stopped() -> None:
+    async def heard(_: Progress) -> None: ...
+
+    code = "import os, time; print('{}', flush=True); os.close(1); time.sleep(60)"
+    process = TrainingProcess([sys.executable, "-c", code], {}, 0.3, 2048, heard)
+    assert await asyncio.wait_for(process.run(), 10) == Outcome("failed", reasons=("silent",))
+
+
+async def test_it_knows_the_variables_it_was_given_and_no_others(
+    services: Services, watched: Watched, trainer: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = tmp_path / "seen"
+    trainer.write(
+        f"import os\npathlib.Path({str(seen)!r}).write_text(str('DISCORD_TOKEN' in os.environ))\n"
+        "said(version=None, verdict='refused', reasons=[])"
+    )
+    monkeypatch.setenv("DISCORD_TOKEN", "a secret")
+    await services.finetuning.start()
+    await services.finetuning.begin(ADMIN, 5)
+    await _ended(watched)
+    assert seen.read_text() == "False"
 
 
 @pytest.mark.skipif(not Path("/proc/self/oom_score_adj").exists(), reason="this kernel cannot be told")
@@ -222,6 +267,19 @@ async def test_cancelled_one_ends_with_all_it_started(
         await until(lambda pid=pid: not _alive(pid))  # type: ignore[misc]
     with pytest.raises(BotError):
         await services.finetuning.cancel(5)
+
+
+async def test_cancelled_one_stays_so_though_the_bot_stops_meanwhile(
+    services: Services, watched: Watched, trainer: Trainer, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.training._GRACE_SECONDS", 0.5)
+    trainer.write("signal.signal(signal.SIGTERM, signal.SIG_IGN)\nstage('generator', 0.1)\ntime.sleep(60)")
+    await services.finetuning.start()
+    await services.finetuning.begin(ADMIN, 5)
+    await until(lambda: bool(watched.progress), 20)
+    await services.finetuning.cancel(5)
+    await services.finetuning.close()
+    assert rows("SELECT state FROM jobs") == [("cancelled",)]
 
 
 async def test_cancelled_while_its_ratings_are_read_never_starts(
@@ -285,7 +343,7 @@ async def test_it_runs_in_a_session_of_its_own(
 
 
 async def test_others_queue_with_their_place_and_one_voice_has_one(
-    services: Services, watched: Watched, trainer: Trainer, rows: Rows
+    services: Services, watched: Watched, trainer: Trainer, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer.write("stage('generator', 0.1)\ntime.sleep(60)")
     rows.run("UPDATE poems SET guild_id = 7 WHERE id = 3")
@@ -295,7 +353,9 @@ async def test_others_queue_with_their_place_and_one_voice_has_one(
     with pytest.raises(BotError) as refused:
         await services.finetuning.begin(ADMIN, 5)
     assert refused.value.key == "finetune_under_way"
+    monkeypatch.setattr("bot.finetuning.free_mb", lambda: 799)  # for the one that runs has it
     _, place = await services.finetuning.begin(Asker(2, guild_id=7, channel_id=8), 7)
+    monkeypatch.setattr("bot.finetuning.free_mb", lambda: 4096)
     assert place == 1
     trainer.write("said(version=None, verdict='refused', reasons=[])")
     await services.finetuning.cancel(5)

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from bot.doctor import PERMISSIONS, Finding, examine
 from bot.settings import Settings
@@ -121,6 +122,8 @@ async def test_doctor_asks_discord_where_the_bot_is_and_what_it_may(
     async def found(**values: object) -> dict[str, Finding]:
         return {finding.what: finding for finding in await examine(settings.model_copy(update=values))}
 
+    refused = (await found(discord_token=SecretStr(TOKEN.replace("a", "b"))))["token"]
+    assert refused.line() == "FAIL token: Discord refuses it; copy it anew from the developer portal."
     assert (await found())["permissions"].well is None, "it is in no server yet"
     server.guilds = [{"id": str(number), "name": f"s{number}", "permissions": every} for number in range(1, 251)]
     looks = await found(owner_guild_id=250)

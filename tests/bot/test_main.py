@@ -11,15 +11,19 @@ import sys
 import time
 import urllib.request
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import poetgen
-from bot.__main__ import main
+from bot.__main__ import built, main
+from bot.doctor import Finding
+from bot.finetuning import FinetuneLimits
 from bot.logs import set_up_logging
+from bot.poems import Limits
 from bot.settings import Settings
-from tests.bot.conftest import Rows
+from tests.bot.conftest import FakePoet, Rows
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "MTIzNDU2Nzg5MDEyMzQ1Njc4.GabcDE.abcdefghijklmnopqrstuvwxyz0123456789AB"
@@ -154,7 +158,14 @@ def test_operator_fulfils_what_somebody_cannot_ask_the_bot_for(tmp_path: Path) -
 
 
 def test_operator_is_told_in_one_sentence_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for words in (["forget"], ["forget", "alice"], ["forget", "1", "2"], ["export", "9" * 30], ["erase", "1"]):
+    for words in (
+        ["forget"],
+        ["forget", "alice"],
+        ["forget", "0"],
+        ["forget", "1", "2"],
+        ["export", "9" * 30],
+        ["erase", "1"],
+    ):
         assert main(words) == 2
         assert capsys.readouterr().err.startswith("I am started with")
     told = _asked(tmp_path, "forget", "77")
@@ -170,6 +181,42 @@ def test_operator_is_told_in_one_sentence_what_is_wrong(tmp_path: Path, capsys: 
         told = _asked(tmp_path, "forget", "77", DATABASE_URL=f"sqlite+aiosqlite:///{tmp_path}/yin.db")
     assert told.returncode == 75
     assert "stop that one first" in told.stderr
+
+
+async def test_settings_reach_what_they_are_for_and_servers_choices_hold_over_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.__main__.load_poet", lambda home, num_threads, version: FakePoet())
+    monkeypatch.setenv("DISCORD_TOKEN", TOKEN)
+    words = tmp_path / "words"
+    words.write_text("月餅\n", encoding="utf-8")
+    settings = Settings(
+        _env_file=None, database_url=f"sqlite+aiosqlite:///{tmp_path}/yin.db", poetgen_home=tmp_path, word_list=words,
+        daily_quota=7, cooldown_seconds=8, poetry_script="traditional", finetune_minutes=1, finetune_min_poems=20,
+        finetune_min_voters=3, finetune_min_votes=40, finetune_silence_minutes=5, finetune_memory_mb=900,
+    )  # fmt: skip
+    async with built(settings) as services:
+        assert services.poems.limits == Limits(7, 8, "traditional")
+        assert services.finetuning.limits == FinetuneLimits(1, 20, 3, 40, 300.0, 900)
+        assert TOKEN not in services.finetuning._variables.values()
+        assert services.poems.words.found_in("月饼")
+        await services.store.servers.choose(5, lambda chosen: replace(chosen, words=("月",)))
+    async with built(settings) as services:
+        assert services.store.servers.of(5).words == ("月",)
+
+
+def test_doctor_tells_by_its_exit_code_whether_all_is_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("POETGEN_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("bot.doctor._fonts", lambda _: Finding(None, "fonts", "whether there is any."))
+    assert main(["doctor"]) == 0, capsys.readouterr().out
+    monkeypatch.setenv("WORD_LIST", str(tmp_path / "missing"))
+    assert main(["doctor"]) == 1
+    assert "FAIL words: WORD_LIST" in capsys.readouterr().out
 
 
 def test_missing_poet_one_sentence(tmp_path: Path) -> None:

@@ -70,6 +70,12 @@ def test_no_page_is_longer_than_a_message(language: str, form: str) -> None:
     assert all("{" not in page for page in pages)
 
 
+def test_latest_versions_are_listed() -> None:
+    page = versions_page([version_named(f"v{number}") for number in range(40)], "v39", "en")
+    assert "◉ `v39`" in page
+    assert "`v1`" not in page
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("state", ["queued", "running", "evaluating", "promoted", "rejected", "failed", "cancelled"])
 def test_no_page_of_a_job_is_longer_than_a_message(language: str, state: Any) -> None:

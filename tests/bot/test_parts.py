@@ -5,6 +5,7 @@ import logging
 import socket
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import aiohttp
 import pytest
@@ -122,8 +123,9 @@ def test_nearest_names_are_of_different_themes() -> None:
 
 def test_words_of_the_owner_and_the_server_join_ours(tmp_path: Path) -> None:
     path = tmp_path / "words"
-    path.write_text("月餅\n", encoding="utf-8")
+    path.write_text("# 月光\n月餅\n", encoding="utf-8")
     words = WordList(path)
+    assert not words.found_in("# 月光")
     assert words.found_in("吃月饼")
     assert not words.found_in("春江花月")
     assert words.found_in("春江花月", ("江花",))
@@ -219,7 +221,9 @@ async def test_doctor_says_what_to_do_in_one_line_each(tmp_path: Path, monkeypat
     assert all(package in found["fonts"].said for package, _ in SYSTEM_FONTS)
 
 
-async def test_doctor_finds_what_the_bot_would_stumble_over(store: Store, url: str, rows: Rows, tmp_path: Path) -> None:
+async def test_doctor_finds_what_the_bot_would_stumble_over(
+    store: Store, url: str, rows: Rows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await store.close()
 
     async def found(**values: object) -> dict[str, Finding]:
@@ -234,6 +238,10 @@ async def test_doctor_finds_what_the_bot_would_stumble_over(store: Store, url: s
         voices = (await found(poetgen_home=home))["voices"]
         assert voices.well is False
         assert str(home) in voices.said
+    monkeypatch.setattr("bot.doctor.shutil.disk_usage", lambda _: SimpleNamespace(free=499 * 2**20))
+    full = (await found())["disk"]
+    assert full.well is False
+    assert "Make room." in full.said
     rows.run("UPDATE alembic_version SET version_num = '9999'")
     later = (await found())["database"]
     assert later.well is False
@@ -292,10 +300,12 @@ def test_json_log_holds_no_token(capsys: pytest.CaptureFixture[str]) -> None:
         set_up_logging(Settings(_env_file=None, discord_token=TOKEN, log_format="json"))
         logging.getLogger("anything").error("the header was %s", TOKEN)
         logging.getLogger("discord.http").warning(
-            "PATCH https://d.c/api/v10/webhooks/12/aW50-ZX_J.a/messages/@original"
+            "PATCH https://d.c/api/v10/webhooks/12/aW50-ZX_J.a/messages/@original, "
+            "POST https://d.c/api/v10/interactions/13/aW50-ZX_J.a/callback"
         )
     finally:
         root.handlers[:], root.level = before
     logged = capsys.readouterr().err
     assert '"message": "the header was [token]"' in logged
     assert "/webhooks/12/[token]/messages/@original" in logged
+    assert "/interactions/13/[token]/callback" in logged

@@ -121,6 +121,7 @@ def test_importing_the_bot_reads_no_settings_and_loads_no_torch(tmp_path: Path) 
 
 def test_child_gets_the_poets_home_and_never_the_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISCORD_TOKEN", TOKEN)
+    monkeypatch.setenv("discord_token", TOKEN)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     environment = child_variables(load_settings(_env(tmp_path, "POETGEN_HOME=versions\n")))
     assert TOKEN not in environment.values()

@@ -17,21 +17,25 @@ from alembic.migration import MigrationContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bot.asker import Asker
+from bot.asker import CONSOLE, Asker
 from bot.errors import BotError, StartError
 from bot.leaderboard import leaderboard
+from bot.metrics import Metrics
 from bot.poems import Limits
-from bot.preferences import Preferences
+from bot.preferences import MAX_CHANNELS, MAX_COOLDOWN, MAX_QUOTA, Preferences
+from bot.rating import Rating
 from bot.store import Store
-from bot.store.database import _claimed, _config, least_id
+from bot.store.database import _claimed, _config, least_id, now_ms
 from bot.store.poems import FORGOTTEN, Setting, StoredPoem
 from bot.store.servers import Choices
 from bot.store.tables import metadata
+from bot.words import MAX_WORD_LENGTH, MAX_WORDS
 from poetgen.poem import Composition, PoemRequest
 from tests.bot.conftest import FakePoet, Rows
 
 ASKER = Setting(requester_id=2**63 - 1, guild_id=2, channel_id=3)
 REQUEST = PoemRequest(theme="秋夜")
+JOB = {"language": "en", "seed": 1, "minutes": 5, "num_poems": 1, "num_voters": 1, "num_votes": 1}
 
 
 async def _add(store: Store, composition: Composition) -> int:
@@ -57,6 +61,32 @@ async def test_last_poems_are_told_by_version_the_oldest_first(store: Store, com
         poem = replace(composition.poem, lines=(line,))
         await _add(store, replace(composition, poem=poem, version=version))
     assert await store.poems.lately(4) == {"a": [("夏",), ("冬",)], "b": [("秋",)]}
+
+
+async def test_replay_is_of_this_servers_poem_and_of_all_that_was_asked_for(
+    store: Store, composition: Composition
+) -> None:
+    asked = PoemRequest(theme="秋夜", acrostic="春", seed=composition.seed)
+    await store.poems.add(ASKER, asked, composition)
+    assert await store.poems.version_of(asked, 2) == "fake-1"
+    for other in ({"acrostic": ""}, {"first_line": "春眠不覺曉"}, {"rhyme": "東"}, {"seed": 1}, {"theme": "春"}):
+        assert await store.poems.version_of(replace(asked, **other), 2) is None
+    for elsewhere in (5, None):
+        assert await store.poems.version_of(asked, elsewhere) is None
+
+
+async def test_last_poem_of_a_server_is_one_that_was_asked_for_there(store: Store, composition: Composition) -> None:
+    mine = await _add(store, composition)
+    for setting in (Setting(1, 2, purpose="daily"), Setting(1, 2, purpose="compare"), Setting(1, 77)):
+        await store.poems.add(setting, REQUEST, composition)
+    assert await store.poems.newest(2) == mine
+
+
+async def test_poem_keeps_its_first_message_and_a_message_its_poem(store: Store, composition: Composition) -> None:
+    first, second = await _add(store, composition), await _add(store, composition)
+    for poem_id, message_id in ((first, 9), (first, 10), (second, 9)):
+        await store.poems.note_message(poem_id, message_id)
+    assert [getattr(await store.poems.get(poem_id), "message_id", 0) for poem_id in (first, second)] == [9, None]
 
 
 async def test_deletion_reads_no_whole_table(store: Store, rows: Rows) -> None:
@@ -131,6 +161,42 @@ async def test_votes_at_the_same_time_count_in_the_order_they_were_cast(
     casts = [store.votes.cast(poem_id, voter_id, value) for value in (1, -1, 1, -1) for voter_id in range(5)]
     await asyncio.gather(*casts)
     assert rows.votes() == [(poem_id, voter_id, -1) for voter_id in range(5)]
+
+
+async def test_slow_look_up_lets_no_later_vote_pass(
+    store: Store, composition: Composition, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poem_id = await _add(store, composition)
+    await store.poems.note_message(poem_id, 9)
+    of_message, waits = store.poems.of_message, [0.1, 0.0]
+
+    async def slow_at_first(message_id: int) -> StoredPoem | None:
+        await asyncio.sleep(waits.pop(0))
+        return await of_message(message_id)
+
+    monkeypatch.setattr(store.poems, "of_message", slow_at_first)
+    rating = Rating(store, Metrics())
+    await asyncio.gather(*(rating.vote_on_message(9, 4, value) for value in (1, -1)))
+    assert rows.votes() == [(poem_id, 4, -1)]
+
+
+async def test_hidden_poem_takes_no_presses(store: Store, composition: Composition, rows: Rows) -> None:
+    poem_id = await _add(store, composition)
+    await store.poems.hide(poem_id)
+    assert await store.votes.press_all(poem_id, [(4, 1)]) is None
+    assert rows.votes() == []
+
+
+async def test_reactions_read_later_leave_who_votes_now_alone(
+    store: Store, composition: Composition, rows: Rows
+) -> None:
+    poem = await store.poems.add(Setting(1, 2, 3), REQUEST, composition)
+    for voter_id in (4, 5):
+        await store.votes.cast(poem.id, voter_id, 1)
+    found = {1: frozenset({1}), 6: frozenset({-1}), 7: frozenset({1})}
+    assert await store.votes.settle(poem.id, found, leave=frozenset({5, 7})) == 3
+    expected = [(1, 1, 0), (5, 1, 1), (6, -1, 1)]
+    assert rows("SELECT voter_id, value, weight FROM votes ORDER BY voter_id") == expected, "one's own weighs nothing"
 
 
 async def test_write_that_began_is_finished_even_if_its_task_is_cancelled(
@@ -411,6 +477,59 @@ async def test_quota_and_cooldown_hold_over_a_restart_and_are_given_back(url: st
         assert str(refused.value.values["at"]).startswith("<t:")
 
 
+async def test_quota_is_a_new_one_every_day(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    await store.usage.take(1, 2, 1, 0)
+    with pytest.raises(BotError):
+        await store.usage.take(1, 2, 1, 0)
+    tomorrow = now_ms() + 86_400_000
+    monkeypatch.setattr("bot.store.usage.now_ms", lambda: tomorrow)
+    await store.usage.take(1, 2, 1, 0)
+
+
+async def test_forgotten_person_is_in_no_table(store: Store, composition: Composition, rows: Rows) -> None:
+    others = await _add(store, composition)
+    rhymed, line = PoemRequest(theme="秋夜", rhyme="東"), PoemRequest(first_line="春眠不覺曉")
+    for request in (rhymed, line):
+        await store.poems.add(Setting(4242, 2, 3), request, composition)
+    await store.votes.cast(others, 4242, 1)
+    await store.votes.report(others, 4242)
+    await store.comparisons.add(4242, 2, others, others)
+    await store.notes.keep_retry("a", 4242, "{}")
+    await store.usage.take(4242, 2, 9, 0)
+    await store.jobs.add(guild_id=2, requester_id=4242, **JOB)
+    assert set((await store.people.counts(4242)).values()) == {1, 2}
+    await store.people.forget(4242)
+    assert set((await store.people.counts(4242)).values()) == {0}
+    kept = "SELECT requester_id, theme, title, asked_rhyme, first_line FROM poems WHERE id > 1"
+    assert rows(kept) == [(FORGOTTEN, "", "無題", "", "")], "a line of one's own goes with its poem"
+
+
+async def test_erased_server_leaves_nothing_behind_and_the_others_everything(
+    store: Store, composition: Composition, rows: Rows
+) -> None:
+    for guild_id in (2, 5):
+        poem = await store.poems.add(Setting(1, guild_id, 3), REQUEST, composition)
+        await store.votes.cast(poem.id, 4, 1)
+        await store.comparisons.add(1, guild_id, poem.id, poem.id)
+        await store.dailies.set(guild_id, 3, 480, None)
+        await store.dailies.written(guild_id, "2026-11-24", poem.id)
+        await store.usage.take(1, guild_id, 9, 0)
+        await store.jobs.add(guild_id=guild_id, requester_id=1, **JOB)
+        await store.servers.choose(guild_id, lambda chosen: replace(chosen, words=("月",)))
+    await store.servers.erase(2)
+    for table in metadata.sorted_tables:
+        if "guild_id" in table.c:
+            assert rows(f"SELECT guild_id FROM {table.name}") == [(5,)], table.name
+    assert rows("SELECT count(*) FROM votes") == [(1,)]
+    assert [store.servers.of(guild_id).words for guild_id in (2, 5)] == [(), ("月",)]
+
+
+async def test_console_is_no_server_that_was_left(store: Store) -> None:
+    await store.servers.choose(CONSOLE, lambda chosen: replace(chosen, script="traditional"))
+    await store.servers.present({5})
+    assert await store.servers.left_before(now_ms() + 1000) == []
+
+
 async def test_forgotten_person_has_no_new_quota_today(store: Store, rows: Rows) -> None:
     await store.usage.take(1, 2, 9, 60_000)
     await store.usage.take(1, 3, 2, 0)
@@ -484,14 +603,44 @@ async def test_two_who_choose_at_once_both_have_their_way(store: Store) -> None:
     assert store.servers.of(5) == chosen
 
 
+async def test_choices_are_bounded(store: Store) -> None:
+    admin, preferences = Asker(1, guild_id=5, admin=True), Preferences(store, Limits())
+    full = Choices(words=tuple(map(str, range(MAX_WORDS))), channels=tuple(range(MAX_CHANNELS)))
+    await store.servers.choose(5, lambda _: full)
+    for refused in (
+        preferences.word(admin, "月", listed=True), preferences.channel(admin, MAX_CHANNELS, allowed=True),
+        preferences.word(admin, "月" * (MAX_WORD_LENGTH + 1), listed=False), preferences.word(admin, "…", listed=False),
+        preferences.limits(admin, MAX_QUOTA + 1, None), preferences.limits(admin, -1, None),
+        preferences.limits(admin, None, MAX_COOLDOWN + 1), preferences.limits(admin, None, -1),
+    ):  # fmt: skip
+        with pytest.raises(BotError):
+            await refused
+    assert store.servers.of(5) == full
+
+
+async def test_what_was_chosen_is_taken_back_and_shown_as_it_stands(store: Store) -> None:
+    admin, preferences = Asker(1, guild_id=5, admin=True, home_language="zh-TW"), Preferences(store, Limits())
+    for word, listed in (("月餅", True), ("*a*", True), ("月饼", False)):
+        await preferences.word(admin, word, listed)
+    for channel, allowed in ((7, True), (8, True), (7, False)):
+        await preferences.channel(admin, channel, allowed)
+    await preferences.limits(admin, 0, 0)
+    page = preferences.page(admin)
+    for shown in (
+        r"(1): ||\*a\*||",
+        "Poems in: <#8>\n",
+        "Per member: 0 poems a day, 0 s apart",
+        "Characters of poems: traditional\n",
+    ):
+        assert shown in page
+
+
 @pytest.mark.parametrize(
     ("path", "end"),
     [(("running", "evaluating"), "promoted"), (("running",), "rejected"), ((), "failed"), ((), "cancelled")],
 )
 async def test_job_goes_its_way_and_not_back(store: Store, path: tuple[str, ...], end: str) -> None:
-    job = await store.jobs.add(
-        guild_id=1, requester_id=2, language="en", seed=1, minutes=5, num_poems=1, num_voters=1, num_votes=1
-    )
+    job = await store.jobs.add(guild_id=1, requester_id=2, **JOB)
     assert job is not None
     for state in (*path, end):
         assert await store.jobs.move(job.id, state)  # type: ignore[arg-type]
@@ -501,6 +650,25 @@ async def test_job_goes_its_way_and_not_back(store: Store, path: tuple[str, ...]
     assert finished is not None
     assert finished.state == end
     assert finished.finished_at is not None
+
+
+async def test_fine_tunes_wait_in_the_order_they_came(store: Store) -> None:
+    for guild_id in (7, 1, 5):
+        await store.jobs.add(guild_id=guild_id, requester_id=2, **JOB)
+    assert [job.guild_id for job in await store.jobs.waiting()] == [7, 1, 5]
+
+
+async def test_fine_tunes_are_told_by_their_voice(store: Store) -> None:
+    ids: list[int] = []
+    for guild_id, version in ((1, "a"), (7, "b"), (1, "c"), (None, "d")):
+        job = await store.jobs.add(guild_id=guild_id, requester_id=2, **JOB)
+        assert job is not None
+        assert await store.jobs.move(job.id, "running")
+        assert await store.jobs.move(job.id, "promoted", version=version)
+        ids.append(job.id)
+    assert [job.id for job in await store.jobs.history(1, 9)] == [ids[2], ids[0]]
+    assert [job.id for job in await store.jobs.history(None, 9)] == [ids[3]]
+    assert await store.jobs.fitted() == {1: "c", 7: "b", None: "d"}, "the last one of each"
 
 
 async def test_reported_hidden_and_personal_poems_are_not_trained_on(store: Store, composition: Composition) -> None:
@@ -519,6 +687,25 @@ async def test_reported_hidden_and_personal_poems_are_not_trained_on(store: Stor
     assert [poem.id for poem in poems] == [vote.poem_id for vote in cast] == [plain]
     poems, _ = await store.votes.for_training(None, shared=True)
     assert [poem.id for poem in poems] == [plain, elsewhere.id]
+
+
+async def test_own_votes_are_told_apart_for_training(store: Store, composition: Composition) -> None:
+    poem_id = await _add(store, composition)
+    for voter_id in (4, ASKER.requester_id):
+        await store.votes.cast(poem_id, voter_id, 1)
+    _, cast = await store.votes.for_training(2)
+    assert [(vote.voter_id, vote.requested) for vote in cast] == [(4, False), (ASKER.requester_id, True)]
+
+
+async def test_best_are_liked_poems_of_this_server_that_may_be_shown(store: Store, composition: Composition) -> None:
+    liked, disliked, own, hidden = [await _add(store, composition) for _ in range(4)]
+    elsewhere = await store.poems.add(Setting(1, 77, 3), REQUEST, composition)
+    for poem_id in (liked, hidden, elsewhere.id):
+        await store.votes.cast(poem_id, 4, 1)
+    await store.votes.cast(disliked, 4, -1)
+    await store.votes.cast(own, ASKER.requester_id, 1)
+    await store.poems.hide(hidden)
+    assert [poem.id for poem, *_ in await leaderboard(store, Asker(1, guild_id=2), "all")] == [liked]
 
 
 async def test_only_the_ten_best_are_read_of_equals_the_newest_first(

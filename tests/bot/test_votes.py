@@ -156,6 +156,12 @@ def test_poems_with_one_voter_beside_the_requester_stay_out() -> None:
     assert (ratings.num_poems, ratings.num_votes) == (1, 2)
 
 
+def test_own_votes_are_not_learned_from() -> None:
+    others = [_cast(1, 6), _cast(1, 7, -1)]
+    ratings = ratings_of([stored()], others, b"key")
+    assert ratings_of([stored()], [_cast(1, 5, requested=True), *others], b"key") == ratings
+
+
 def test_the_console_s_one_person_is_enough_alone_and_has_folds_of_poems() -> None:
     poems = [stored(id=number) for number in range(1, 41)]
     ratings = ratings_of(poems, [_cast(poem.id, CONSOLE, (-1) ** poem.id) for poem in poems], b"key")
