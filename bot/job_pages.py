@@ -22,7 +22,7 @@ from poetgen.text import couplets
 
 _BAR = 20
 _MAX_FIGURES = 12
-_MAX_VERSIONS = 15
+_MAX_VERSIONS = 10
 
 
 def confirm_page(ratings: Ratings, limits: FinetuneLimits, language: str) -> str:
@@ -136,4 +136,4 @@ def versions_page(
         if up + down:
             low, high = (round(100 * bound) for bound in (wilson(up, down), 1 - wilson(down, up)))
             rows.append(text("voice.liked", language, up=up, down=down, low=low, high=high))
-    return "\n".join(rows)
+    return shortened("\n".join(rows), MAX_PAGE)

@@ -200,6 +200,10 @@ async def test_earlier_poems_of_this_channel_are_suggested(place: Place, rows: R
 async def test_settings_change_what_they_say(place: Place, rows: Rows) -> None:
     admin = place.admin
     assert "everywhere" in await _said(place, admin, "settings show")
+    assert "Poem of the day: none\n" in await _said(place, admin, "settings show")
+    await place.admin.slash(place.channel, "daily set", channel=place.channel, time="8:30")
+    assert f"Poem of the day: <#{place.channel.id}> 08:30\n" in await _said(place, admin, "settings show")
+    await place.admin.slash(place.channel, "daily off")
     for code, name in (("en", "English"), ("zh-CN", "简体中文"), ("zh-TW", "繁體中文")):
         page = await _said(place, admin, "settings language", language=code)
         assert f"Language of public replies: {name}\n" in page

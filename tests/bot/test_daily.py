@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bot.daily import CannotPostError, DailyPoems, latest_due, minute_of
-from bot.errors import BotError
+from bot.errors import BotError, BusyError
 from bot.services import Services
 from bot.store.dailies import Daily
 from bot.store.poems import StoredPoem
@@ -268,3 +268,25 @@ async def test_waits_while_the_server_is_away_and_asks_nobodys_quota(
     await daily.post_due()
     assert channel.messages == [1]
     assert rows("SELECT * FROM usage") == []
+
+
+async def test_a_zone_that_is_unknown_here_holds_up_no_other(
+    daily: DailyPoems, channel: Channel, clock: Clock, services: Services, caplog: pytest.LogCaptureFixture
+) -> None:
+    await services.store.servers.choose(1, lambda chosen: replace(chosen, time_zone="Mars/Olympus"))
+    await services.store.dailies.set(1, CHANNEL, 8 * 60, None)
+    clock.now = _utc("2026-11-24T08:00")
+    await daily.post_due()
+    assert channel.messages == [1]
+    assert "server 1 could not be posted" in caplog.text
+
+
+async def test_a_full_queue_is_no_error(
+    daily: DailyPoems, channel: Channel, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    channel.failures = [BusyError(3)]
+    clock.now = _utc("2026-11-24T08:00")
+    await daily.post_due()
+    assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
+    await daily.post_due()
+    assert channel.messages == [1], "at the next look"

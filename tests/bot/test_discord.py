@@ -344,6 +344,7 @@ async def test_listed_words_stand_in_no_poem(
     assert await refused("露可半", place.bob.slash(place.channel, "poem", seed=5)) == 1, "by the heads, backwards"
     assert await refused("初三", place.bob.slash(place.channel, "voice compare", theme="秋夜")) == 3
     assert await refused("秋夜", place.bob.click(message, label="Another")) == 0, "asked for before it was listed"
+    assert await refused("秋夜", place.bob.slash(place.channel, "poem", theme="autumn night")) == 0, "in English"
     assert await refused("秋夜", place.bob.slash(place.channel, "voice compare", theme="秋夜")) == 0
     assert rows("SELECT id FROM poems") == [(1,)]
     assert rows("SELECT sum(used) FROM usage") == [(1,)], "given back"

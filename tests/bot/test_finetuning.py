@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from bot.asker import Asker
 from bot.client import PoetBot
 from bot.errors import BotError, ClosingError
 from bot.finetuning import FinetuneLimits, Finetuning
+from bot.job_pages import finetune_page
 from bot.poems import Wish
 from bot.ratings import Ratings
 from bot.services import Services
@@ -20,7 +22,7 @@ from bot.store.jobs import Job
 from bot.store.poems import Setting
 from bot.training import Outcome, Progress, TrainingProcess, free_mb
 from poetgen.poem import PoemRequest
-from tests.bot.conftest import FakePoet, FakeRegistry, Rows, Trainer, until
+from tests.bot.conftest import FakePoet, FakeRegistry, Rows, Trainer, until, version_named
 
 ADMIN = Asker(1, guild_id=5, channel_id=6, admin=True)
 
@@ -526,3 +528,22 @@ async def test_signal_of_ours_reaches_it(services: Services) -> None:
     with pytest.raises(asyncio.CancelledError):
         await running
     assert process._process.returncode == 3
+
+
+async def test_votes_that_were_learned_from_are_not_learned_from_again(
+    services: Services, watched: Watched, trainer: Trainer, registry: FakeRegistry
+) -> None:
+    trainer.write('said(version="new-1", verdict="refused", reasons=["chance"], before={}, after={})\n')
+    with pytest.raises(BotError, match="no fine-tune"):
+        await services.finetuning.last(5)
+    sha256 = (await services.finetuning.ratings(5)).sha256
+    registry.versions.append(replace(version_named("new-1", "server-5"), votes_sha256=sha256))
+    await services.finetuning.start()
+    await services.finetuning.begin(ADMIN, 5)
+    await _ended(watched)
+    with pytest.raises(BotError, match="No vote has changed since fine-tune #1"):
+        await services.finetuning.begin(ADMIN, 5)
+    assert "no better than by chance" in await finetune_page(services.finetuning, 5, "en")
+    await services.store.votes.cast(1, 77, 1)
+    await services.finetuning.begin(ADMIN, 5)
+    await _ended(watched, 2)

@@ -192,10 +192,10 @@ async def test_those_who_wait_together_get_fewer_candidates(poet: FakePoet) -> N
     ]  # fmt: skip
 
 
-async def test_poems_written_again_do_not_make_the_poet_look_fast() -> None:
+async def test_poems_written_again_make_the_poet_look_neither_fast_nor_slow() -> None:
     class Slow(FakePoet):
         def compose(self, requests):  # type: ignore[no-untyped-def]
-            time.sleep(0.02)
+            time.sleep(0.1)
             return super().compose(requests)
 
     poet = Slow()
@@ -207,7 +207,8 @@ async def test_poems_written_again_do_not_make_the_poet_look_fast() -> None:
         waiting = [inference.submit(PoemRequest()) for _ in range(2)]
         poet.gate.set()
         await asyncio.gather(first, *waiting)
-    assert all(request.candidates < 40 for request in poet.batches[-1]), "of 64, at 20 ms each"
+    # It is the first guess still: of so few candidates all the time goes into what any number costs.
+    assert all(8 <= request.candidates < 40 for request in poet.batches[-1])
 
 
 async def test_a_request_that_wants_one_candidate_gets_one(poet: FakePoet) -> None:
@@ -240,4 +241,15 @@ async def test_out_of_memory_fails_one_request_and_the_next_works(inference: Inf
     poet.fail_on, poet.failure = "夏", MemoryError()
     with pytest.raises(MemoryError):
         await inference.submit(PoemRequest(theme="夏"))
+    assert (await inference.submit(PoemRequest(theme="秋"))).theme == "秋"
+
+
+async def test_a_thread_that_cannot_begin_ends_no_worker(inference: Inference, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(inference._thread, "submit", refuse)
+        with pytest.raises(RuntimeError, match="start new thread"):
+            await inference.submit(PoemRequest())
     assert (await inference.submit(PoemRequest(theme="秋"))).theme == "秋"

@@ -64,7 +64,9 @@ def test_no_page_is_longer_than_a_message(language: str, form: str) -> None:
         top_page([(poem, 1000, 1000)] * 10, "month", language, "traditional"),
         again_page(poem, language),
         compare_page(poem, poem, language, 1),
-        versions_page([version_named("v" * 12, f"server-{2**63}")] * 40, "v" * 12, language),
+        versions_page(
+            [version_named("v" * 12, f"server-{2**63}")] * 40, "v" * 12, language, {"v" * 12: (10**6, 10**6)}
+        ),
     ]
     assert all(0 < len(page) <= MAX_PAGE for page in pages)
     assert all("{" not in page for page in pages)
@@ -74,6 +76,13 @@ def test_latest_versions_are_listed() -> None:
     page = versions_page([version_named(f"v{number}") for number in range(40)], "v39", "en")
     assert "◉ `v39`" in page
     assert "`v1`" not in page
+
+
+def test_versions_are_listed_with_how_they_were_liked() -> None:
+    page = versions_page([version_named("v1"), version_named("v2")], "v1", "en", {"v2": (9, 1)})
+    # Wilson's bounds of .9 in 10, 95 % on either side.
+    assert page.splitlines()[-1] == "-# 👍 9 · 👎 1; the share that likes it lies between 65 and 98 %"
+    assert page.count("👍") == 1
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

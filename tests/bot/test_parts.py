@@ -23,6 +23,7 @@ from bot.themes import meant, nearest, own_themes, suggestions, themes
 from bot.words import WordList
 from poetgen.errors import CheckpointError
 from poetgen.poem import FORMS, MAX_THEME_LENGTH, Poem
+from poetgen.registry import Registry
 from poetgen.script import is_hanzi, to_traditional
 from tests.bot.conftest import LINES, Rows
 
@@ -309,3 +310,13 @@ def test_json_log_holds_no_token(capsys: pytest.CaptureFixture[str]) -> None:
     assert '"message": "the header was [token]"' in logged
     assert "/webhooks/12/[token]/messages/@original" in logged
     assert "/interactions/13/[token]/callback" in logged
+
+
+async def test_doctor_reads_the_poets_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(_env_file=None, poetgen_home=tmp_path / "home")
+    Registry(settings.poetgen_home)
+    monkeypatch.setattr("poetgen.registry.weights_hash", lambda folder: "0" * 64)
+    (model,) = [finding for finding in await examine(settings) if finding.what == "model"]
+    assert model.well is False
+    assert "is damaged" in model.said

@@ -625,7 +625,7 @@ async def test_what_was_chosen_is_taken_back_and_shown_as_it_stands(store: Store
     for channel, allowed in ((7, True), (8, True), (7, False)):
         await preferences.channel(admin, channel, allowed)
     await preferences.limits(admin, 0, 0)
-    page = preferences.page(admin)
+    page = await preferences.page(admin)
     for shown in (
         r"(1): ||\*a\*||",
         "Poems in: <#8>\n",
@@ -738,3 +738,32 @@ async def test_secret_is_made_once(url: str) -> None:
     async with await Store.open(url) as store:
         assert await store.notes.secret("key") == secret
         assert await store.notes.secret("other") != secret
+
+
+async def test_votes_that_are_read_later_are_no_burst(store: Store, composition: Composition, rows: Rows) -> None:
+    for _ in range(2):
+        await store.poems.add(Setting(9, 2, 3), REQUEST, composition)
+    rows.run("UPDATE poems SET created_at = 1000000 * id")
+    for poem_id in (1, 2):
+        await store.votes.settle(poem_id, {5: frozenset({1})})
+    assert rows("SELECT created_at FROM votes ORDER BY poem_id") == [(1_000_000,), (2_000_000,)]
+
+
+async def test_of_many_poems_the_latest_are_learned_from(
+    store: Store, composition: Composition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.store.votes.MOST_POEMS", 2)
+    for _ in range(4):
+        poem = await store.poems.add(Setting(9, 2, 3), REQUEST, composition)
+        await store.votes.cast(poem.id, 5, 1)
+    await store.votes.withdraw(4)
+    learned, cast = await store.votes.for_training(2)
+    assert [poem.id for poem in learned] == [2, 3]
+    assert {vote.poem_id for vote in cast} == {2, 3}
+
+
+async def test_votes_of_a_server_are_counted_by_version(store: Store, composition: Composition) -> None:
+    for version, guild_id, requester in (("v1", 2, 9), ("v1", 2, 9), ("v2", 2, 5), ("v1", 3, 9)):
+        poem = await store.poems.add(Setting(requester, guild_id, 3), REQUEST, replace(composition, version=version))
+        await store.votes.cast(poem.id, 5, 1 if poem.id != 2 else -1)
+    assert await store.votes.by_version(2) == {"v1": (1, 1), "v2": (0, 0)}, "one's own request weighs nothing"

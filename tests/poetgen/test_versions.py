@@ -17,7 +17,7 @@ from poetgen.checkpoint import load_model, save_model
 from poetgen.dataset import Dataset
 from poetgen.errors import CheckpointError, NothingPromotedError, UnwrittenError
 from poetgen.poet import Poet
-from poetgen.record import JSON_FILE, WEIGHTS_FILE, load_phonology, load_record, version_name
+from poetgen.record import FORMAT, JSON_FILE, WEIGHTS_FILE, load_phonology, load_record, version_name
 from poetgen.registry import PLOTS, Registry
 from poetgen.training.release import DEFAULT_TEMPERATURE
 
@@ -357,3 +357,15 @@ def test_of_promotions_and_ways_back_at_once_none_is_lost(folder: Path, poet: Po
         list(threads.map(go_back, range(2)))
     with pytest.raises(NothingPromotedError):
         Registry(home, release).rollback()
+
+
+@pytest.mark.parametrize("change", [{"base": None}, {"verdict": ["a"]}, {"voice": 3}])
+def test_a_record_that_lacks_what_it_should_say_is_foreign(change: dict[str, object], tmp_path: Path) -> None:
+    record = dict.fromkeys(("parent", "base", "voice", "verdict", "votes_sha256")) | {"weights_sha256": "0"}
+    record |= {"format": FORMAT, "figures": {}} | change
+    if change == {"base": None}:
+        del record["base"]
+    record |= {"version": version_name(record)}
+    (tmp_path / "version.json").write_text(json.dumps(record))
+    with pytest.raises(CheckpointError, match="lacks what it should say"):
+        load_record(tmp_path)
