@@ -180,7 +180,7 @@ class Planner:
         vectors: [V, VECTOR_DIM] characters; products of rows are their associations in nats.
         keywords: [W, 2] ids of the words that lines were about.
         counts: [W] how often.
-        char_counts: [V] how often each character stands anywhere in the corpus.
+        char_counts: [V] how often each character stands in the training poems.
         outlines: Name of a form -> those of its poems; none of them empty. Versions of the first editions have none.
     """
 

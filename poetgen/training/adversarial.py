@@ -410,7 +410,7 @@ def _generator_step(
 def _validate(
     dataset: Dataset, held_out: Mapping[str, FormData], generator: Generator, discriminator: Discriminator, fakes: Fakes
 ) -> dict[str, object]:
-    """AUC of the discriminator on poems it never saw, distinct pairs, and nats per character, by fixed seeds."""
+    """AUC of the discriminator on poems it never saw, and nats per character, by fixed seeds."""
     generator.eval()
     discriminator.eval()
     rng = np.random.default_rng(1)
