@@ -105,6 +105,14 @@ def test_nearest_names_are_those_of_the_word_that_is_unknown(typed: str, word: s
     assert nearest(typed) == (word, near)
 
 
+@pytest.mark.parametrize("typed", ["a" + " " * 5998 + "b", " \t" * 3000, "a" + " , " * 2000, " and" * 1500])
+def test_no_text_takes_long_to_be_looked_up(typed: str) -> None:
+    started = time.process_time()
+    suggestions(typed, "simplified", "en-US")
+    meant(typed)
+    assert time.process_time() - started < 0.2, "whoever else asks waits for it"
+
+
 def test_nearest_names_are_of_different_themes() -> None:
     assert nearest("mountian")[1] == ["mountain", "fountain"]
     for theme in themes()[:40]:
