@@ -65,6 +65,19 @@ def test_words_are_found_folded(typed: str) -> None:
     assert WordList().found_in(typed)
 
 
+@pytest.mark.parametrize(
+    "typed", ["强奸東風", "强奸东风", "乾你孃", "榦你孃東風", "沙鵰", "狗孃养国", "回迴狗", "奸淫國"]
+)
+def test_words_are_found_however_they_come_to_look_so(typed: str) -> None:
+    assert WordList().found_in(typed), "in simplified characters it is shown as a word of the list"
+
+
+@pytest.mark.parametrize("typed", ["共產党", "共产党", "共產黨", "共产黨東風", "共产党国國"])
+@pytest.mark.parametrize("listed", ["共产党", "共產黨"])
+def test_a_servers_word_is_found_in_any_mixture_of_scripts(listed: str, typed: str) -> None:
+    assert WordList().found_in(typed, (listed,))
+
+
 def test_only_what_lines_begin_with_is_read_upwards() -> None:
     words = WordList()
     assert words.found_in_heads("蛋八王")
