@@ -106,9 +106,9 @@ def load_version(registry: Registry, name: str) -> tuple[str, Model]:
     if "taste" in tensors:  # voices of earlier editions say it twice: so, and as features' weights
         tensors["discriminator.taste"] = tensors.pop("taste")
         tensors.pop("discriminator.chars.weight", None)
-    planning = float(tensors.pop("planning", torch.zeros(())))  # those of the first leave the plan as it is
-    adapter = Adapter(files.under("generator", tensors), files.under("discriminator", tensors), planning)
     try:
+        planning = float(tensors.pop("planning", torch.zeros(())))  # those of the first leave the plan as it is
+        adapter = Adapter(files.under("generator", tensors), files.under("discriminator", tensors), planning)
         return str(record["version"]), adapter.applied(model)
-    except (KeyError, IndexError, RuntimeError) as error:
+    except (LookupError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"The version in {folder} is damaged ({one_line(error)}). Fit the voice anew.") from None

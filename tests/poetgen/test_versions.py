@@ -298,6 +298,37 @@ def test_a_damaged_version_is_in_nobody_elses_way(voices: tuple[Registry, str, d
     assert not {made["own"], made["refused"]} & set(registry.names()), "damaged or not"
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [{"parent": 5}, {"figures": []}, {"base": ["a"]}, {"voice": {}}, {"verdict": 1}, {"weights_sha256": None}]
+    + [{key: ...} for key in ("parent", "base", "voice", "verdict", "votes_sha256", "figures", "weights_sha256")],
+    ids=str,
+)
+def test_a_strangers_version_is_in_nobodys_way(
+    voices: tuple[Registry, str, dict[str, str]], folder: Path, tmp_path: Path, odd: dict[str, object]
+) -> None:
+    registry, base, made = voices
+    record = {key: value for key, value in (load_record(folder) | odd).items() if value is not ...}
+    record["version"] = name = version_name(record)
+    shutil.copytree(folder, registry.folder(made["own"]).parent / name)
+    (registry.folder(name) / JSON_FILE).write_text(json.dumps(record), encoding="utf-8")
+    assert [version.name for version in registry.versions_of("server-1")] == [base, made["own"]]
+    for use in (registry.show, registry.root, registry.promote):
+        with pytest.raises(CheckpointError):
+            use(name)
+
+
+@pytest.mark.parametrize(
+    "odd", [{"temperature": 10**400, "lift": 0.0}, {"generator": []}, {"vocabulary": None}], ids=" ".join
+)
+def test_what_a_strangers_version_says_is_refused_in_one_sentence(folder: Path, odd: dict[str, object]) -> None:
+    record = load_record(folder) | odd
+    record["version"] = version_name(record)
+    (folder / JSON_FILE).write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(CheckpointError, match="damaged"):
+        load_model(folder)
+
+
 def test_what_a_killed_process_left_is_cleared_away(folder: Path, tmp_path: Path) -> None:
     registry = Registry(tmp_path / "home", release=tmp_path / "none")
     left, fresh = (registry.home / "versions" / name for name in (".left", ".fresh"))
