@@ -96,20 +96,23 @@ class DailyPoems:
     async def post_due(self) -> None:
         """Post what is due and not yet posted."""
         for daily in await self._poems.store.dailies.all():
-            zone = ZoneInfo(self._poems.store.servers.of(daily.guild_id).time_zone)
             now = self._now()
-            day, due = latest_due(daily.minute, zone, now)
-            if due.timestamp() * 1000 < daily.since:
-                continue
             failed, wait = self._failed.get(daily, (now, timedelta()))
             if failed <= now < failed + wait:  # unless the clock was put back
                 continue
+            day = None
             try:
+                # Within, for a zone may be gone from the system's since it was chosen.
+                zone = ZoneInfo(self._poems.store.servers.of(daily.guild_id).time_zone)
+                day, due = latest_due(daily.minute, zone, now)
+                if due.timestamp() * 1000 < daily.since:
+                    continue
                 await self._post(daily, day)
                 self._failed.pop(daily, None)
             except ClosingError:
                 raise
             except CannotPostError:
+                assert day is not None
                 _log.warning("the daily poem of server %d cannot be posted in its channel", daily.guild_id)
                 await self._poems.store.dailies.posted(daily.guild_id, day)
             except Exception:
