@@ -1,6 +1,7 @@
 """Checkpoints and the registry: what is stored comes back, what is damaged is refused, nothing is half written."""
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -359,6 +360,24 @@ def test_a_damaged_version_is_not_promoted(folder: Path, poet: Poet, tmp_path: P
     with pytest.raises(CheckpointError, match="damaged"):
         registry.promote(second)
     assert registry.current() == first
+
+
+def test_a_lock_that_somebody_holds_on_to_is_not_waited_for_without_end(
+    voices: tuple[Registry, str, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry, _, made = voices
+    registry.promote(made["own"], "server-1")
+    monkeypatch.setattr("poetgen.registry._LOCK_SECONDS", 0.1, raising=False)
+    with (registry.home / "voices" / "server-1" / "current.lock").open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # who may read it may do that
+        with ThreadPoolExecutor(1) as thread:
+            waiting = thread.submit(registry.rollback, "server-1")
+            try:
+                with pytest.raises(UnwrittenError):
+                    waiting.result(2)
+            finally:
+                fcntl.flock(held, fcntl.LOCK_UN)
+    assert registry.current("server-1") == made["own"]
 
 
 def test_of_promotions_and_ways_back_at_once_none_is_lost(folder: Path, poet: Poet, tmp_path: Path) -> None:
