@@ -295,6 +295,7 @@ async def test_database_and_its_copies_are_the_owners_alone(tmp_path: Path) -> N
     finally:
         os.umask(before)
     assert {modes[name] for name in ("new.db", "new.db-wal", "first.db.before-0001.bak")} == {0o600}
+    assert modes["new.db.lock"] == 0o600, "whoever may open it can lock it, and keep the bot from starting"
     assert modes["first.db"] == 0o644, "as it was"
 
 
