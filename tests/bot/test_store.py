@@ -431,6 +431,16 @@ async def test_forgotten_person_has_no_new_quota_today(store: Store, rows: Rows)
     assert rows("SELECT member_id FROM usage") == [(5,)]
 
 
+async def test_nothing_that_a_forgotten_person_typed_is_kept(
+    store: Store, composition: Composition, rows: Rows
+) -> None:
+    for theme in ("", "秋夜"):
+        asked = PoemRequest(theme=theme, rhyme="東")
+        await store.poems.add(Setting(7, guild_id=5, channel_id=6), asked, replace(composition, theme=theme))
+    await store.people.forget(7)
+    assert rows("SELECT requester_id, theme, asked_rhyme FROM poems") == [(-1, "", "")] * 2
+
+
 async def test_forgotten_requesters_vote_weighs_nothing_still(
     store: Store, composition: Composition, rows: Rows
 ) -> None:
