@@ -105,9 +105,9 @@ class DailyPoems:
             failed, wait = self._failed.get(daily, (now, timedelta()))
             if failed <= now < failed + wait:  # unless the clock was put back
                 continue
-            day = ""
+            day = None
             try:
-                # A zone that was chosen may be unknown on another machine.
+                # Within, for a zone may be gone from the system's since it was chosen.
                 zone = ZoneInfo(self._poems.store.servers.of(daily.guild_id).time_zone)
                 day, due = latest_due(daily.minute, zone, now)
                 if due.timestamp() * 1000 < daily.since:
@@ -119,6 +119,7 @@ class DailyPoems:
             except BusyError:
                 _log.info("the daily poem of server %d waits for others", daily.guild_id)
             except CannotPostError:
+                assert day is not None
                 _log.warning("the daily poem of server %d cannot be posted in its channel", daily.guild_id)
                 await self._poems.store.dailies.posted(daily.guild_id, day)
             except Exception:

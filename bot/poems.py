@@ -49,6 +49,8 @@ _OF_THE_THEME = ("unknown_theme", "theme_length")
 _LATIN = re.compile(r"[A-Za-z]")
 _MAX_WORDS = 3  # of a theme in English that is taken for one
 _MAX_THEME_TOLD = 60
+# Of a field; far more than any that can be written on, and little enough that looking it up keeps nobody waiting.
+_MAX_TYPED = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,11 @@ class Limits:
     def script_where(self, language: str) -> Script:
         """The characters of poems in a place that chose none, by what it reads."""
         return "traditional" if language == "zh-TW" else self.script
+
+
+def _cleaned(typed: str) -> str:
+    """What was typed into a field, without what nobody sees, and not more than is looked at."""
+    return clean(typed)[:_MAX_TYPED]
 
 
 def _fitting(acrostic: str, first_line: str) -> Form:
@@ -269,7 +276,7 @@ class Poems:
 
         Many a Chinese word is the Japanese name of another theme: 空 is the sky there.
         """
-        typed = clean(typed)
+        typed = _cleaned(typed)
         return typed if self._writes_on(typed) else meant(typed)
 
     async def begin(self, asker: Asker, wish: Wish) -> Composing:
@@ -279,7 +286,7 @@ class Poems:
             RequestError: It cannot be written.
             BotError: This person may not now, or not here; the queue is full; the bot is stopping.
         """
-        typed = [clean(piece) for piece in (wish.theme, wish.acrostic, wish.first_line, wish.rhyme)]
+        typed = [_cleaned(piece) for piece in (wish.theme, wish.acrostic, wish.first_line, wish.rhyme)]
         theme = self.theme(typed[0])  # a word on the list may have been typed in another language
         self.refuse_words(asker, [*typed, theme], acrostic=typed[1])
         form = form_named(wish.form) if wish.form else _fitting(typed[1], typed[2])

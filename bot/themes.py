@@ -20,7 +20,8 @@ _TABLE = Path(__file__).parent / "texts" / "themes.tsv"
 # "home"), so a letter may be missing or too many, or all may be there in another order.
 _LIKENESS, _SHORT, _LIKENESS_IF_SHORT = 0.75, 6, 0.85
 _MAX_WORDS = 8  # of names without "and" between them
-_AND = re.compile(r"\s+(?:and|with)\s+|\s*[,&+、，と]\s*|[와과]\s+", re.IGNORECASE)
+# Between names, in a text of single blanks.
+_AND = re.compile(r" (?:and|with) | ?[,&+、，と] ?|[와과] ", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +90,13 @@ def meant(typed: str) -> str:
     """The theme that is meant by one of its names, or by several of them together; anything else as it was typed."""
     if to_traditional(typed) in own_themes():
         return to_traditional(typed)
-    named = [_joined(part) for part in (typed, *_AND.split(typed))]
+    named = [_joined(part) for part in (typed, *_parts(typed))]
     return named[0] or ("".join(named[1:]) if all(named[1:]) else typed)
+
+
+def _parts(names: str) -> list[str]:
+    """What stands between "and", commas and the like."""
+    return _AND.split(" ".join(names.split()))
 
 
 def _named(name: str) -> str:
@@ -118,7 +124,7 @@ def nearest(typed: str, limit: int = 3) -> tuple[str, list[str]]:
 
     Of several themes together only the first unknown one is looked at; a theme is named once. ("", []) if none is near.
     """
-    unknown = next((part for part in _AND.split(typed) if not _joined(part)), typed)
+    unknown = next((part for part in _parts(typed) if not _joined(part)), typed)
     names = {_folded(name): name for theme in themes() for name in theme.english}
     for piece in dict.fromkeys((typed, unknown)):
         # More than are wanted, for two of them may be names of one theme.

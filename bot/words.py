@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bot.errors import BotError, StartError
-from poetgen.script import to_traditional
+from poetgen.script import show, to_traditional
 
 MAX_WORDS, MAX_WORD_LENGTH = 200, 20
 _OURS = Path(__file__).parent / "texts" / "words.txt"
@@ -41,8 +41,9 @@ class WordList:
 
     def found_in(self, spelt: str, more: tuple[str, ...] = ()) -> bool:
         """Whether a text holds one of the words, or of the server's own, which are `more`."""
-        wanted = folded(spelt)
-        return any(word in wanted for word in self._words | _folded_words(more))
+        typed, shown = _forms(spelt)
+        listed = self._words | _folded_words(more)
+        return any(word in typed or as_shown in shown for word, as_shown in listed)
 
     def found_in_heads(self, heads: str, more: tuple[str, ...] = ()) -> bool:
         """Whether the first characters of lines spell one of the words, downwards or upwards.
@@ -71,6 +72,12 @@ class WordList:
             raise BotError("word")
 
 
+def _forms(spelt: str) -> tuple[str, str]:
+    """A text as it is compared, and as it looks in simplified characters, where several are one (乾, 幹 and 干)."""
+    text = folded(spelt)
+    return text, show(text, "simplified")
+
+
 @functools.lru_cache(256)
-def _folded_words(words: tuple[str, ...]) -> frozenset[str]:
-    return frozenset(word for word in map(folded, words) if word)
+def _folded_words(words: tuple[str, ...]) -> frozenset[tuple[str, str]]:
+    return frozenset((word, shown) for word, shown in map(_forms, words) if word)

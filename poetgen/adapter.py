@@ -110,5 +110,5 @@ def load_version(registry: Registry, name: str) -> tuple[str, Model]:
         planning = float(tensors.pop("planning", torch.zeros(())))  # those of the first leave the plan as it is
         adapter = Adapter(files.under("generator", tensors), files.under("discriminator", tensors), planning)
         return str(record["version"]), adapter.applied(model)
-    except (KeyError, IndexError, RuntimeError) as error:
+    except (LookupError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"The version in {folder} is damaged ({one_line(error)}). Fit the voice anew.") from None

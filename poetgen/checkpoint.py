@@ -153,7 +153,7 @@ def load_model(folder: Path) -> tuple[str, Model]:
             figures=record["figures"],
             recipe=record["recipe"],
         )
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError) as error:
         raise CheckpointError(
             f"The version in {folder} is damaged ({one_line(error)}). Register it again, or roll back."
         ) from None

@@ -15,8 +15,10 @@ WEIGHTS_FILE, JSON_FILE = "model.safetensors", "version.json"
 FORMAT = 2
 # What the record of a voice's version says beside; null in that of a whole version.
 VOICE_KEYS = ("base", "voice", "verdict", "votes_sha256")
-_NAMES = ("parent", "weights_sha256", *VOICE_KEYS)
-_KEYS = (*_NAMES, "figures")
+# What every record says, and as what; its hash tells that nobody changed it since, but not who made it.
+_SAID: Mapping[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("parent", *VOICE_KEYS), (str, type(None))), "weights_sha256": str, "figures": dict
+}  # fmt: skip
 
 
 def version_name(record: Mapping[str, object]) -> str:
@@ -41,10 +43,10 @@ def load_record(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} is damaged ({error}). Register the version again, or roll back.") from None
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise CheckpointError(f"{path} was made by something else, or by another edition of this program.")
-    if not all(key in record for key in _KEYS) or not all(isinstance(record[key], str | None) for key in _NAMES):
-        raise CheckpointError(f"{path} lacks what it should say; it was made by something else.")
     if record.get("version") != version_name(record):
         raise CheckpointError(f"{path} was changed after it was made. Register the version again, or roll back.")
+    if not all(key in record and isinstance(record[key], kinds) for key, kinds in _SAID.items()):
+        raise CheckpointError(f"{path} was made by something else: it does not say all that a version does.")
     return record
 
 

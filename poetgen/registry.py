@@ -28,6 +28,7 @@ RELEASE = Path(__file__).parent / "release"
 PLOTS = "plots"  # folder of the home; a picture of how each voice's version was fitted
 _CURRENT_FILE = "current.json"
 _ABANDONED_SECONDS = 3600.0
+_LOCK_SECONDS = 10.0  # a change takes milliseconds; who holds the lock for longer does not let go of it
 _VOICE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 
@@ -284,7 +285,7 @@ class Registry:
         lock = FileLock(path.with_suffix(".lock"), mode=0o666)  # the operator's or the bot's, whoever comes first
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
+            lock.acquire(timeout=_LOCK_SECONDS)
         except OSError as error:
             raise UnwrittenError(f"{self.home} cannot be written ({error}).") from None
         try:

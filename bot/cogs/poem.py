@@ -26,7 +26,7 @@ from bot.reading import RHYMES_SPELT, reading, rhyme_label
 from bot.replies import pressed_message
 from bot.store.poems import StoredPoem
 from bot.themes import suggestions
-from bot.typed import shortened, unmarked
+from bot.typed import clean, shortened, unmarked
 from poetgen.poem import FORMS, Poem, Script
 from poetgen.prosody import Report
 from poetgen.script import show
@@ -98,11 +98,13 @@ class PoemCog(commands.Cog):
 
     @poem.autocomplete("theme")
     async def _themes(self, interaction: discord.Interaction[Any], typed: str) -> list[app_commands.Choice[str]]:
+        typed = clean(typed)
+        if len(typed) > _MAX_CHOICE:
+            return []  # no theme is so long, and each letter more would be looked up again
         asker = await self._bot.replies.asker(interaction)
         found = suggestions(typed, self._poems.script_for(asker), str(interaction.locale))
         # A theme of one's own is offered as it stands, if it will not be refused.
-        fits = typed.strip() and not found and len(typed) <= _MAX_CHOICE
-        own = [(typed, typed)] if fits and self._poems.knows_theme(typed) else []
+        own = [(typed, typed)] if typed and not found and self._poems.knows_theme(typed) else []
         return [app_commands.Choice(name=name[:_MAX_CHOICE], value=value) for name, value in own + found][:_MAX_CHOICES]
 
     @poem.autocomplete("rhyme")

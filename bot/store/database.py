@@ -198,7 +198,7 @@ def _make_folder_of(place: str) -> None:
 
 
 def _make_private(place: str) -> None:
-    """Make a file for its owner alone, for it holds people's ids; SQLite gives what lies beside it the same mode.
+    """Make a file for its owner alone: it may hold people's ids, and SQLite gives what lies beside it the same mode.
 
     One that is there keeps its own, for somebody may have chosen it.
     """
@@ -245,6 +245,7 @@ def _claimed(place: str) -> sqlite3.Connection:
         StartError: Another instance holds it, or it may not be written.
     """
     lock = place + ".lock"
+    _make_private(lock)  # whoever may open it may hold it, and keep us from starting
     claim = sqlite3.connect(lock, timeout=0, isolation_level=None, check_same_thread=False)
     try:
         claim.execute("PRAGMA journal_mode = MEMORY")

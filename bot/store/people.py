@@ -78,7 +78,7 @@ class People:
             .values(member_id=counted_as(person)),
             sa.delete(usage).where(usage.c.member_id == user_id),
             sa.delete(poems).where(mine, typed),
-            sa.update(poems).where(mine, poems.c.theme == "").values(requester_id=FORGOTTEN),
+            sa.update(poems).where(mine, poems.c.theme == "").values(requester_id=FORGOTTEN, asked_rhyme=""),
             sa.update(poems).where(mine).values(nobody),
             sa.update(jobs).where(jobs.c.requester_id == user_id).values(requester_id=FORGOTTEN),
             sa.delete(forgotten).where(forgotten.c.person == person),

@@ -243,6 +243,25 @@ async def test_poem_that_cannot_be_kept_is_composed_ever_more_seldom(
     assert channel.messages == [1]
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "INSERT INTO servers (guild_id, time_zone, channels, words) VALUES (1, 'No/Where', '', '')",
+        "UPDATE dailies SET minute = 5000 WHERE guild_id = 1",
+    ],
+)
+async def test_a_server_whose_time_cannot_be_told_holds_up_nobody_else(
+    daily: DailyPoems, channel: Channel, clock: Clock, services: Services, rows: Rows, damage: str
+) -> None:
+    rows.run("INSERT INTO dailies (guild_id, channel_id, minute, form, since) VALUES (1, 2, 480, NULL, 0)")
+    rows.run(damage)
+    await services.store.servers.load()
+    clock.now = _utc("2026-11-24T08:00")
+    await daily.post_due()
+    assert rows("SELECT guild_id FROM poems") == [(GUILD,)]
+    assert len(channel.messages) == 1
+
+
 async def test_given_up_for_the_day_where_it_never_can(
     daily: DailyPoems, channel: Channel, clock: Clock, poet: FakePoet
 ) -> None:

@@ -75,6 +75,19 @@ def test_words_are_found_folded(typed: str) -> None:
     assert WordList().found_in(typed)
 
 
+@pytest.mark.parametrize(
+    "typed", ["强奸東風", "强奸东风", "乾你孃", "榦你孃東風", "沙鵰", "狗孃养国", "回迴狗", "奸淫國"]
+)
+def test_words_are_found_however_they_come_to_look_so(typed: str) -> None:
+    assert WordList().found_in(typed), "in simplified characters it is shown as a word of the list"
+
+
+@pytest.mark.parametrize("typed", ["共產党", "共产党", "共產黨", "共产黨東風", "共产党国國"])
+@pytest.mark.parametrize("listed", ["共产党", "共產黨"])
+def test_a_servers_word_is_found_in_any_mixture_of_scripts(listed: str, typed: str) -> None:
+    assert WordList().found_in(typed, (listed,))
+
+
 def test_only_what_lines_begin_with_is_read_upwards() -> None:
     words = WordList()
     assert words.found_in_heads("蛋八王")
@@ -113,6 +126,14 @@ def test_themes_are_meant_in_the_plural_and_together(typed: str, theme: str) -> 
 )  # fmt: skip
 def test_nearest_names_are_those_of_the_word_that_is_unknown(typed: str, word: str, near: list[str]) -> None:
     assert nearest(typed) == (word, near)
+
+
+@pytest.mark.parametrize("typed", ["a" + " " * 5998 + "b", " \t" * 3000, "a" + " , " * 2000, " and" * 1500])
+def test_no_text_takes_long_to_be_looked_up(typed: str) -> None:
+    started = time.process_time()
+    suggestions(typed, "simplified", "en-US")
+    meant(typed)
+    assert time.process_time() - started < 0.2, "whoever else asks waits for it"
 
 
 def test_nearest_names_are_of_different_themes() -> None:

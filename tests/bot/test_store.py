@@ -361,6 +361,7 @@ async def test_database_and_its_copies_are_the_owners_alone(tmp_path: Path) -> N
     finally:
         os.umask(before)
     assert {modes[name] for name in ("new.db", "new.db-wal", "first.db.before-0001.bak")} == {0o600}
+    assert modes["new.db.lock"] == 0o600, "whoever may open it can lock it, and keep the bot from starting"
     assert modes["first.db"] == 0o644, "as it was"
 
 
@@ -547,6 +548,16 @@ async def test_forgotten_person_has_no_new_quota_today(store: Store, rows: Rows)
     await store.people.forget(1)
     await store.people.forget_hashes(2**62)
     assert rows("SELECT member_id FROM usage") == [(5,)]
+
+
+async def test_nothing_that_a_forgotten_person_typed_is_kept(
+    store: Store, composition: Composition, rows: Rows
+) -> None:
+    for theme in ("", "秋夜"):
+        asked = PoemRequest(theme=theme, rhyme="東")
+        await store.poems.add(Setting(7, guild_id=5, channel_id=6), asked, replace(composition, theme=theme))
+    await store.people.forget(7)
+    assert rows("SELECT requester_id, theme, asked_rhyme FROM poems") == [(-1, "", "")] * 2
 
 
 async def test_forgotten_requesters_vote_weighs_nothing_still(

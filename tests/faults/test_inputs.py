@@ -1,5 +1,6 @@
 """Any text in any field of any command gets an answer within Discord's limits, and never an error with an id."""
 
+import time
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -125,3 +126,17 @@ async def test_any_text_to_be_checked(simcord_env: simcord.Env, place: Place, ty
 async def test_any_text_while_it_is_being_typed(place: Place, field: str, typed: str) -> None:
     found = await place.alice.autocomplete(place.channel, "poem", field, typed[:100])
     assert len(found) <= 25
+
+
+@pytest.mark.parametrize("typed", ["\ufdfa" * 6000, "a" + "\u0327\u0301" * 2999, "a" + " " * 5998 + "b", "月" * 6000])
+async def test_all_the_text_that_discord_lets_pass_keeps_nobody_else_waiting(
+    simcord_env: simcord.Env, place: Place, typed: str
+) -> None:
+    fields = dict.fromkeys(("theme", "acrostic", "first_line", "rhyme"), typed)
+    _shipped()
+    started = time.process_time()
+    await place.alice.autocomplete(place.channel, "poem", "theme", typed)
+    _said(await place.alice.slash(place.channel, "poem", **fields))
+    assert time.process_time() - started < 0.3
+    simcord_env.errors.clear()
+    hold_to_the_limits(simcord_env)
