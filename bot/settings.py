@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged.")
     log_format: Literal["text", "json"] = Field("text", description="How it is logged.")
     torch_threads: int = Field(2, ge=1, le=256, description="How many threads compose.")
-    max_voices: int = Field(4, ge=1, le=64, description="How many versions of the poet stay loaded.")
+    max_voices: int = Field(16, ge=1, le=64, description="How many versions of the poet stay loaded.")
     queue_size: int = Field(64, ge=1, le=10_000, description="How many requests may wait.")
     max_batch: int = Field(32, ge=1, le=64, description="How many waiting requests are composed together.")
     cooldown_seconds: int = Field(5, ge=0, le=3600, description="The time between two poems of a member in a server.")

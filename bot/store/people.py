@@ -92,8 +92,8 @@ class People:
         return {people[row.person] for row in await self._database.all(query) if row.person in people}
 
     async def forget_hashes(self, before_ms: int) -> None:
-        """Delete the hashes of those who were forgotten before a time."""
+        """Delete the hashes of those who were forgotten before a time, and when others asked last if it was before."""
         await self._database.execute(
             sa.delete(forgotten).where(forgotten.c.asked_at < before_ms),
-            sa.delete(usage).where(usage.c.member_id < FORGOTTEN, usage.c.last_at < before_ms),
+            sa.delete(usage).where(usage.c.last_at < before_ms),
         )

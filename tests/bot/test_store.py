@@ -546,8 +546,12 @@ async def test_forgotten_person_has_no_new_quota_today(store: Store, rows: Rows)
     await store.usage.take(1, 2, 9, 0)
     assert rows("SELECT member_id, used FROM usage WHERE guild_id = 2 ORDER BY member_id") == [(1, 2), (5, 1)]
     await store.people.forget(1)
+    rows.run("UPDATE usage SET last_at = 1000 WHERE member_id = 5")
+    await store.people.forget_hashes(1001)
+    assert rows("SELECT count(*) FROM usage WHERE member_id = 5") == [(0,)], "who asked long ago"
+    assert rows("SELECT count(*) > 0 FROM usage") == [(1,)]
     await store.people.forget_hashes(2**62)
-    assert rows("SELECT member_id FROM usage") == [(5,)]
+    assert rows("SELECT member_id FROM usage") == []
 
 
 async def test_nothing_that_a_forgotten_person_typed_is_kept(
