@@ -1,11 +1,14 @@
 import json
+from copy import deepcopy
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from poetgen import prosody
 from poetgen.__main__ import main
 from poetgen.dataset import Dataset
 from poetgen.errors import CorpusError
@@ -18,9 +21,11 @@ from poetgen.evaluation.referee import PRESETS as REFEREES
 from poetgen.evaluation.referee import Referee, load_referee, train_referee
 from poetgen.evaluation.samples import Poems, bigram_chain, common_themes, peoples, random_characters, written
 from poetgen.evaluation.themes import GUESSED_THEMES, ThemeGuesser, titled, touches_theme
+from poetgen.phonology import RHYME_GROUPS
 from poetgen.planner import Ids
 from poetgen.poem import FORMS, Form, PoemRequest
-from poetgen.poet import Poet
+from poetgen.poet import Poet, constraints_of
+from poetgen.training.adversarial import writable
 from poetgen.training.pretrain import validation_nll
 from poetgen.training.run import Run
 from poetgen.vocabulary import UNKNOWN_ID, Vocabulary
@@ -127,6 +132,18 @@ def test_the_way_of_z_goes_with_the_distance_with_z1_and_without(poet: Poet, mon
     assert with_start == pytest.approx([0.5, 1, -0.5])
 
 
+@torch.no_grad()
+def test_the_referee_knows_of_a_place_what_stands_to_its_right(dataset: Dataset) -> None:
+    torch.manual_seed(0)
+    referee = Referee(len(dataset.vocabulary), REFEREES["tiny"]).eval()
+    ids = torch.arange(3, 31)[None]
+    for place in (0, 9, 27):
+        other = ids.index_fill(1, torch.tensor(place), 50)
+        known, changed = (referee.states(each, QIJUE)[0] for each in (ids, other))
+        assert torch.equal(known[place:], changed[place:])
+        assert not place or not torch.allclose(known[place - 1], changed[place - 1])
+
+
 def test_too_few_unseen_poems_to_compare_with_are_named(poet: Poet, dataset: Dataset, referee: Referee) -> None:
     data = dataset.validation["qijue"]
     regulated = data.take((data.patterns > 0) & (data.ids > UNKNOWN_ID).all(axis=1))
@@ -153,6 +170,35 @@ def test_masks_make_peoples_poems_likelier(poet: Poet, dataset: Dataset) -> None
     regulated = data.take((data.patterns > 0) & (data.ids > UNKNOWN_ID).all(axis=1))
     free = validation_nll(poet.model.generator, {"qijue": regulated}, samples=4)["all"]
     assert 0 < masked_nats(poet.model, regulated) < free
+
+
+def test_among_what_pattern_and_rhyme_allow_by_hand(poet: Poet, dataset: Dataset) -> None:
+    generator = deepcopy(poet.model.generator)
+    with torch.no_grad():
+        for weights in generator.parameters():
+            weights.zero_()  # every character is as likely as any other
+    data = writable(dataset.train["wujue"], constraints_of(poet.model)).take(slice(5))
+    known = poet.model.phonology
+    sounds = [(known.sure_tones(char), known.sure_rhymes(char)) for char in poet.model.vocabulary.chars]
+    nats = []
+    for pattern, rhyme in zip(data.patterns, data.rhymes, strict=True):
+        for kind in prosody.pattern_lines(prosody.PATTERNS[pattern - 1], 4):
+            for place, wanted in enumerate(zip(*prosody.line_templates(kind, 5), strict=True)):
+                names = {"L": {"level"}, "O": {"oblique"}, "X": {"level", "oblique"}}
+                tones = set().union(*(names[code] for code in wanted))
+                rhymes = kind in "AB" and place == 4
+                group = RHYME_GROUPS[rhyme - 1]
+                fitting = [
+                    ("X" in wanted or tones & sure) and (not rhymes or group in groups) for sure, groups in sounds
+                ]
+                nats.append(np.log(sum(map(bool, fitting))))
+    model = replace(poet.model, generator=generator)
+    assert masked_nats(model, data) == pytest.approx(np.mean(nats), rel=1e-4)
+    # A poem of which one sound is not sure is left out.
+    spoilt = data.ids.copy()
+    spoilt[0, 4] = spoilt[0, 9]
+    unsure = replace(data, ids=spoilt, rhymes=np.where(np.arange(5) == 0, data.rhymes % 30 + 1, data.rhymes))
+    assert masked_nats(model, unsure) == pytest.approx(masked_nats(model, data.take(slice(1, 5))))
 
 
 def test_a_theme_is_guessed_from_the_characters_that_go_with_it() -> None:

@@ -217,6 +217,19 @@ def test_each_voice_has_its_own_line_of_versions(voices: tuple[Registry, str, di
         registry.rollback("server-1")
 
 
+def test_a_shared_version_that_was_never_in_use_is_no_voices(
+    voices: tuple[Registry, str, dict[str, str]], poet: Poet, tmp_path: Path
+) -> None:
+    registry, base, _ = voices
+    save_model(replace(poet.model, temperature=0.9), tmp_path / "tried")
+    tried = registry.register(tmp_path / "tried")
+    assert [version.name for version in registry.versions_of(None)] == [base]
+    registry.promote(tried)
+    registry.rollback()
+    registry.promote(base)
+    assert [version.name for version in registry.versions_of(None)] == [base]
+
+
 def test_each_version_is_read_once_to_list_those_of_a_voice(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -287,6 +300,16 @@ def test_an_erased_voice_leaves_the_others(voices: tuple[Registry, str, dict[str
     assert not picture.exists()
     assert (registry.current("server-1"), registry.current("server-2")) == (base, made["other"])
     assert not (registry.home / "voices" / "server-1").exists()
+
+
+@pytest.mark.parametrize("voice", ["../versions", "..", "", "Server 1"])
+def test_what_is_no_voice_erases_nothing(voices: tuple[Registry, str, dict[str, str]], voice: str) -> None:
+    registry, _, made = voices
+    registry.promote(made["own"], "server-1")
+    before = sorted(registry.home.rglob("*"))
+    with pytest.raises(CheckpointError, match="no voice's name"):
+        registry.erase(voice)
+    assert sorted(registry.home.rglob("*")) == before
 
 
 def test_a_damaged_version_is_in_nobody_elses_way(voices: tuple[Registry, str, dict[str, str]]) -> None:
