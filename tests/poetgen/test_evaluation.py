@@ -225,6 +225,36 @@ def test_a_theme_is_guessed_from_the_characters_that_go_with_it() -> None:
     assert touches_theme(about_spring, vectors, vocabulary).tolist() == [1]
 
 
+def test_a_poem_touches_its_theme_by_one_of_ten_characters_the_theme_s_own_the_first() -> None:
+    vocabulary = Vocabulary("春" + "".join(map(chr, range(0x4E00, 0x4E00 + 20))))
+    angles = np.linspace(0, np.pi, 21)  # the higher the number, the farther from the theme
+    vectors = np.pad(np.stack([np.cos(angles), np.sin(angles)], axis=1), ((3, 0), (0, 0))).astype(np.float32)
+    touching = [
+        bool(touches_theme(Poems(QIJUE, np.array([[number] * 28], np.int32), ("春",)), vectors, vocabulary)[0])
+        for number in range(3, 24)
+    ]
+    assert touching == [True] * 10 + [False] * 11
+
+
+def test_a_title_with_two_themes_says_neither(dataset: Dataset) -> None:
+    vocabulary, data = Vocabulary("".join(GUESSED_THEMES)), dataset.train["qijue"].take(slice(4))
+    titles = np.array([[3, 4, 0, 0], [4, 0, 0, 0], [1, 1, 0, 0], [5, 5, 0, 0]], np.int32)
+    ids, themes = titled(replace(data, titles=titles), vocabulary)
+    assert themes.tolist() == [1, 2]
+    assert np.array_equal(ids, data.ids[[1, 3]])
+
+
+def test_people_s_poems_to_compare_with_are_regulated_and_of_known_characters(dataset: Dataset) -> None:
+    data = dataset.train["qijue"]
+    data = data.take(np.flatnonzero((data.patterns > 0) & (data.ids > UNKNOWN_ID).all(axis=1))[:9])
+    spoilt = replace(data, ids=data.ids.copy(), patterns=data.patterns.copy())
+    spoilt.ids[2, 5], spoilt.patterns[4] = UNKNOWN_ID, 0
+    found = peoples(spoilt, 100, 0)
+    expected = np.delete(data.ids, [2, 4], axis=0)
+    assert sorted(found.ids.tolist()) == sorted(expected.tolist())
+    assert len(peoples(data, 3, 0)) == 3
+
+
 def test_evaluate_measures_everything_and_draws_it(
     home: Path, prepared: Path, referee: Referee, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,

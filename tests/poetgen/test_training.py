@@ -39,6 +39,7 @@ from poetgen.training.losses import (
     policy_loss,
 )
 from poetgen.training.pretrain import PretrainConfig
+from poetgen.training.release import noise_figures
 from poetgen.training.rewards import REWARDS, leave_one_out_advantage
 from poetgen.training.run import CHECKPOINT_FILE, Run, use_device
 from poetgen.vocabulary import Vocabulary
@@ -129,6 +130,28 @@ def test_a_poem_is_as_likely_whatever_the_encoder_reads_out_of_it() -> None:
     conditions = Conditions.none(FORMS["wujue"], len(ids))
     nats = poem_nll(_Coin(), ids, conditions, 1, torch.Generator().manual_seed(0))  # type: ignore[arg-type]
     assert (-nats).exp().mean().item() == pytest.approx(0.5, abs=0.01), "z is as often above 0 as below"
+
+
+class _Reader(nn.Module):
+    """Reads z out of a poem's first character, and writes what it must the worse, the farther z is from that."""
+
+    def encode(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return ids[:, :1].float(), torch.full((len(ids), 1), -30.0)
+
+    def forward(self, ids: torch.Tensor, conditions: Conditions, noise: torch.Tensor) -> torch.Tensor:
+        far = -(noise - ids[:, :1]).square().expand(-1, ids.shape[1])
+        return torch.zeros(*ids.shape, 100).scatter(2, ids[:, :, None], far[:, :, None])
+
+
+def test_noise_of_the_poem_itself_and_of_another_by_hand(dataset: Dataset) -> None:
+    data = dataset.train["wujue"].take(slice(3))
+    ids = np.full_like(data.ids, 50)
+    ids[:, 0] = 10, 20, 30  # of the other poems z is 10, 10 and 20 away
+    few = replace(dataset, validation={"wujue": replace(data, ids=ids)})
+    found = noise_figures(few, _Reader(), 3)  # type: ignore[arg-type]
+    assert found["own"] == pytest.approx(math.log(100), abs=1e-3)
+    assert found["another's"] == pytest.approx((100 + 100 + 400) / 3 + math.log(99), abs=1e-3)
+    assert found["prior"] > found["another's"], "it is not as it was read"
 
 
 def test_what_is_known_of_a_poem_is_hidden_as_the_settings_say(dataset: Dataset) -> None:
