@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 from itertools import pairwise
@@ -108,14 +109,25 @@ def test_classifiers_tell_poor_poems_from_peoples_but_not_people_from_people(
 
     def tell(ours: Poems | np.ndarray) -> dict[str, float]:
         ids = ours.ids if isinstance(ours, Poems) else ours
-        judges = {"referee": lambda rows: referee.nats(rows, QIJUE).mean(axis=1)}
+        judges: dict[str, Callable[[Ids], Floats]] = {
+            "referee": lambda rows: referee.nats(rows, QIJUE).mean(axis=1),
+            "opposite": lambda rows: -referee.nats(rows, QIJUE).mean(axis=1),
+        }
         return two_sample(ids, people[:200], unseen, QIJUE, len(dataset.vocabulary), referee, judges, 0)
 
     # A generated corpus has tones and rhymes, but no words: what is to be told must be plain to see.
     poor = np.random.default_rng(0).choice(people[0], (300, QIJUE.num_chars)).astype(np.int32)
     told = tell(poor)
-    assert set(told) == {"pairs, logistic", "CNN over couplets", "referee as classifier", "referee alone"}
-    assert min(value for name, value in told.items() if name != "referee alone") > 0.8
+    assert set(told) == {
+        "pairs, logistic",
+        "CNN over couplets",
+        "referee as classifier",
+        "referee alone",
+        "opposite alone",
+    }
+    assert told["referee alone"] == pytest.approx(told["opposite alone"]), "in either direction it tells as much"
+    assert told["referee alone"] >= 0.5
+    assert min(value for name, value in told.items() if "alone" not in name) > 0.8
     same = tell(people[200:300])
     assert all(0.2 < value < 0.8 for value in same.values())
 

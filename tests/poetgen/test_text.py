@@ -43,7 +43,7 @@ def test_of_what_stands_before_a_poem_no_more_than_three_pieces_are_left_out() -
     whole, before = "".join(LINES), ("登樓", "唐", "王之渙", "作")
     for poem in ("，".join(LINES), whole):
         assert parse_poem("，".join([*before[:3], poem])).lines == LINES
-        assert parse_poem("，".join([*before, poem])).form is None
+        assert parse_poem("，".join([*before, poem])).lines == (*before, *poem.split("，"))
 
 
 def test_what_is_no_poem_keeps_all_its_lines() -> None:

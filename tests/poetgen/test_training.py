@@ -394,7 +394,8 @@ def test_a_run_saves_every_few_minutes_and_ends_when_its_time_is_used_up(
     run = Run(tmp_path, "pretrain", resume=False)
     saved: list[int] = []
     used = []
-    for share, _ in run.steps(10, lambda: saved.append(run.progress.step), quiet=True):
+    steps = run.steps(10, lambda: saved.append(run.progress.step), quiet=True)
+    for (share, _), _ in zip(steps, range(20), strict=False):
         used.append(share)
         now += 50
     assert used == pytest.approx([step / 12 for step in range(12)])

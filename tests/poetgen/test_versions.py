@@ -11,13 +11,14 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
+import torch
 
 from poetgen import checkpoint, files
 from poetgen.checkpoint import load_model, save_model
 from poetgen.dataset import Dataset
 from poetgen.errors import CheckpointError, NothingPromotedError, UnwrittenError
 from poetgen.poet import Poet
-from poetgen.record import JSON_FILE, WEIGHTS_FILE, load_phonology, load_record, version_name
+from poetgen.record import FORMAT, JSON_FILE, WEIGHTS_FILE, load_phonology, load_record, version_name
 from poetgen.registry import PLOTS, Registry
 from poetgen.training.release import DEFAULT_TEMPERATURE
 
@@ -37,6 +38,22 @@ def test_a_version_comes_back_as_it_was(folder: Path, poet: Poet, tmp_path: Path
     for key, value in before.items():
         steps = 13 if key in large else 200
         assert (after[key] - value).abs().max() <= value.abs().max() / steps, key
+
+
+def test_a_version_keeps_its_lifts(poet: Poet, tmp_path: Path) -> None:
+    lifts = torch.linspace(-2, 2, len(poet.model.vocabulary)).half().float()
+    save_model(replace(poet.model, lifts=lifts, lift=0.7), tmp_path)
+    _, model = load_model(tmp_path)
+    assert model.lifts is not None
+    assert torch.equal(model.lifts, lifts)
+    assert model.lift == 0.7
+
+
+def test_a_version_of_another_edition_is_refused(folder: Path) -> None:
+    record = load_record(folder) | {"format": FORMAT - 1}
+    (folder / JSON_FILE).write_text(json.dumps(record | {"version": version_name(record)}), encoding="utf-8")
+    with pytest.raises(CheckpointError, match="another edition"):
+        load_model(folder)
 
 
 def test_a_version_is_named_by_its_content(folder: Path, poet: Poet, tmp_path: Path) -> None:
