@@ -1,11 +1,15 @@
 import json
+from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from poetgen import prosody
 from poetgen.__main__ import main
 from poetgen.dataset import Dataset
 from poetgen.errors import CorpusError, UsageError
@@ -18,9 +22,11 @@ from poetgen.evaluation.referee import PRESETS as REFEREES
 from poetgen.evaluation.referee import Referee, load_referee, train_referee
 from poetgen.evaluation.samples import Poems, bigram_chain, common_themes, peoples, random_characters, written
 from poetgen.evaluation.themes import GUESSED_THEMES, ThemeGuesser, titled, touches_theme
+from poetgen.phonology import RHYME_GROUPS
 from poetgen.planner import Ids
 from poetgen.poem import FORMS, Form, PoemRequest
-from poetgen.poet import Poet
+from poetgen.poet import Poet, constraints_of
+from poetgen.training.adversarial import writable
 from poetgen.training.pretrain import validation_nll
 from poetgen.training.run import Run
 from poetgen.vocabulary import UNKNOWN_ID, Vocabulary
@@ -103,14 +109,25 @@ def test_classifiers_tell_poor_poems_from_peoples_but_not_people_from_people(
 
     def tell(ours: Poems | np.ndarray) -> dict[str, float]:
         ids = ours.ids if isinstance(ours, Poems) else ours
-        judges = {"referee": lambda rows: referee.nats(rows, QIJUE).mean(axis=1)}
+        judges: dict[str, Callable[[Ids], Floats]] = {
+            "referee": lambda rows: referee.nats(rows, QIJUE).mean(axis=1),
+            "opposite": lambda rows: -referee.nats(rows, QIJUE).mean(axis=1),
+        }
         return two_sample(ids, people[:200], unseen, QIJUE, len(dataset.vocabulary), referee, judges, 0)
 
     # A generated corpus has tones and rhymes, but no words: what is to be told must be plain to see.
     poor = np.random.default_rng(0).choice(people[0], (300, QIJUE.num_chars)).astype(np.int32)
     told = tell(poor)
-    assert set(told) == {"pairs, logistic", "CNN over couplets", "referee as classifier", "referee alone"}
-    assert min(value for name, value in told.items() if name != "referee alone") > 0.8
+    assert set(told) == {
+        "pairs, logistic",
+        "CNN over couplets",
+        "referee as classifier",
+        "referee alone",
+        "opposite alone",
+    }
+    assert told["referee alone"] == pytest.approx(told["opposite alone"]), "in either direction it tells as much"
+    assert told["referee alone"] >= 0.5
+    assert min(value for name, value in told.items() if "alone" not in name) > 0.8
     same = tell(people[200:300])
     assert all(0.2 < value < 0.8 for value in same.values())
 
@@ -125,6 +142,18 @@ def test_the_way_of_z_goes_with_the_distance_with_z1_and_without(poet: Poet, mon
     with_start, without = noise.way_and_distance(poet, QIJUE, "", len(distances), 0)
     assert without == pytest.approx([0, 1, -1])
     assert with_start == pytest.approx([0.5, 1, -0.5])
+
+
+@torch.no_grad()
+def test_the_referee_knows_of_a_place_what_stands_to_its_right(dataset: Dataset) -> None:
+    torch.manual_seed(0)
+    referee = Referee(len(dataset.vocabulary), REFEREES["tiny"]).eval()
+    ids = torch.arange(3, 31)[None]
+    for place in (0, 9, 27):
+        other = ids.index_fill(1, torch.tensor(place), 50)
+        known, changed = (referee.states(each, QIJUE)[0] for each in (ids, other))
+        assert torch.equal(known[place:], changed[place:])
+        assert not place or not torch.allclose(known[place - 1], changed[place - 1])
 
 
 def test_too_few_unseen_poems_to_compare_with_are_named(poet: Poet, dataset: Dataset, referee: Referee) -> None:
@@ -155,6 +184,35 @@ def test_masks_make_peoples_poems_likelier(poet: Poet, dataset: Dataset) -> None
     assert 0 < masked_nats(poet.model, regulated) < free
 
 
+def test_among_what_pattern_and_rhyme_allow_by_hand(poet: Poet, dataset: Dataset) -> None:
+    generator = deepcopy(poet.model.generator)
+    with torch.no_grad():
+        for weights in generator.parameters():
+            weights.zero_()  # every character is as likely as any other
+    data = writable(dataset.train["wujue"], constraints_of(poet.model)).take(slice(5))
+    known = poet.model.phonology
+    sounds = [(known.sure_tones(char), known.sure_rhymes(char)) for char in poet.model.vocabulary.chars]
+    nats = []
+    for pattern, rhyme in zip(data.patterns, data.rhymes, strict=True):
+        for kind in prosody.pattern_lines(prosody.PATTERNS[pattern - 1], 4):
+            for place, wanted in enumerate(zip(*prosody.line_templates(kind, 5), strict=True)):
+                names = {"L": {"level"}, "O": {"oblique"}, "X": {"level", "oblique"}}
+                tones = set().union(*(names[code] for code in wanted))
+                rhymes = kind in "AB" and place == 4
+                group = RHYME_GROUPS[rhyme - 1]
+                fitting = [
+                    ("X" in wanted or tones & sure) and (not rhymes or group in groups) for sure, groups in sounds
+                ]
+                nats.append(np.log(sum(map(bool, fitting))))
+    model = replace(poet.model, generator=generator)
+    assert masked_nats(model, data) == pytest.approx(np.mean(nats), rel=1e-4)
+    # A poem of which one sound is not sure is left out.
+    spoilt = data.ids.copy()
+    spoilt[0, 4] = spoilt[0, 9]
+    unsure = replace(data, ids=spoilt, rhymes=np.where(np.arange(5) == 0, data.rhymes % 30 + 1, data.rhymes))
+    assert masked_nats(model, unsure) == pytest.approx(masked_nats(model, data.take(slice(1, 5))))
+
+
 def test_a_theme_is_guessed_from_the_characters_that_go_with_it() -> None:
     vocabulary = Vocabulary("".join(GUESSED_THEMES) + "甲乙丙")
     rows = []
@@ -177,6 +235,36 @@ def test_a_theme_is_guessed_from_the_characters_that_go_with_it() -> None:
     vectors = np.eye(len(vocabulary), dtype=np.float32)
     about_spring = Poems(QIJUE, ids[:1], ("春",))
     assert touches_theme(about_spring, vectors, vocabulary).tolist() == [1]
+
+
+def test_a_poem_touches_its_theme_by_one_of_ten_characters_the_theme_s_own_the_first() -> None:
+    vocabulary = Vocabulary("春" + "".join(map(chr, range(0x4E00, 0x4E00 + 20))))
+    angles = np.linspace(0, np.pi, 21)  # the higher the number, the farther from the theme
+    vectors = np.pad(np.stack([np.cos(angles), np.sin(angles)], axis=1), ((3, 0), (0, 0))).astype(np.float32)
+    touching = [
+        bool(touches_theme(Poems(QIJUE, np.array([[number] * 28], np.int32), ("春",)), vectors, vocabulary)[0])
+        for number in range(3, 24)
+    ]
+    assert touching == [True] * 10 + [False] * 11
+
+
+def test_a_title_with_two_themes_says_neither(dataset: Dataset) -> None:
+    vocabulary, data = Vocabulary("".join(GUESSED_THEMES)), dataset.train["qijue"].take(slice(4))
+    titles = np.array([[3, 4, 0, 0], [4, 0, 0, 0], [1, 1, 0, 0], [5, 5, 0, 0]], np.int32)
+    ids, themes = titled(replace(data, titles=titles), vocabulary)
+    assert themes.tolist() == [1, 2]
+    assert np.array_equal(ids, data.ids[[1, 3]])
+
+
+def test_people_s_poems_to_compare_with_are_regulated_and_of_known_characters(dataset: Dataset) -> None:
+    data = dataset.train["qijue"]
+    data = data.take(np.flatnonzero((data.patterns > 0) & (data.ids > UNKNOWN_ID).all(axis=1))[:9])
+    spoilt = replace(data, ids=data.ids.copy(), patterns=data.patterns.copy())
+    spoilt.ids[2, 5], spoilt.patterns[4] = UNKNOWN_ID, 0
+    found = peoples(spoilt, 100, 0)
+    expected = np.delete(data.ids, [2, 4], axis=0)
+    assert sorted(found.ids.tolist()) == sorted(expected.tolist())
+    assert len(peoples(data, 3, 0)) == 3
 
 
 def test_evaluate_measures_everything_and_draws_it(

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ import pytest
 import torch
 
 from poetgen.__main__ import main
-from poetgen.adapter import Adapter, load_version
-from poetgen.checkpoint import Model
+from poetgen.adapter import Adapter, load_version, save_adapter
+from poetgen.checkpoint import Model, write_version
+from poetgen.classics import Classics
 from poetgen.dataset import Dataset
 from poetgen.errors import CheckpointError, TrainingError
 from poetgen.generator import Conditions
@@ -26,11 +28,12 @@ from poetgen.registry import Registry
 from poetgen.sampling import Sample
 from poetgen.training.anchor import Anchor
 from poetgen.training.finetune import FinetuneConfig, StandIns, adapter_of, finetune, strongest
-from poetgen.training.gate import REASONS, Gate, vote_auc
+from poetgen.training.gate import REASONS, Gate, Verdict, _samples, vote_auc
 from poetgen.training.losses import vote_loss
 from poetgen.training.pretrain import validation_nll
-from poetgen.training.ratings import NUM_FOLDS, Ratings, read_ratings
+from poetgen.training.ratings import NUM_FOLDS, RatedPoem, Ratings, read_ratings
 from poetgen.training.taste import Electorate, TastePrior, bags
+from poetgen.vocabulary import UNKNOWN_ID
 
 CONFIG = FinetuneConfig(stand_ins=48, measured_poems=60, most_lost=0.05)
 
@@ -105,8 +108,31 @@ def test_a_voice_learns_a_taste_and_is_heard(registry: Registry, ratings: Rating
     assert (shown.base, shown.verdict, shown.votes_sha256) == (base.version, "promoted", ratings.sha256)
 
 
-def test_the_same_votes_make_the_same_voice(registry: Registry, ratings: Ratings) -> None:
-    assert fit(registry, ratings) == fit(registry, ratings)
+def test_the_same_votes_make_the_same_voice(
+    registry: Registry, ratings: Ratings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    voice, learned, judged = fit(registry, ratings), Electorate.learn, Gate.judge
+    likes: list[np.ndarray] = []
+    verdicts: list[bool] = []
+
+    def learn(electorate: Electorate, liked: torch.Tensor, disliked: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        likes.append(liked.numpy())
+        return learned(electorate, liked, disliked)
+
+    def judge(gate: Gate, candidate: Model, lost: float) -> Verdict:
+        verdict = judged(gate, candidate, lost)
+        verdicts.append(verdict.passed)
+        return verdict
+
+    monkeypatch.setattr(Electorate, "learn", learn)
+    monkeypatch.setattr(Gate, "judge", judge)
+    assert fit(registry, ratings) == voice
+    assert np.array_equal(likes[0], ratings.up.sum(axis=1))
+    for fold, others in enumerate(likes[1:]):
+        assert np.array_equal(others, ratings.up.sum(axis=1) - ratings.up[:, fold]), (
+            "each is judged without its own votes"
+        )
+    assert verdicts == [False] * (len(verdicts) - 1) + [True], "as strong as may be, and no weaker"
 
 
 def test_votes_without_a_taste_are_refused_and_never_heard(registry: Registry, poet: Poet, tmp_path: Path) -> None:
@@ -126,6 +152,39 @@ def test_a_change_shares_what_it_does_not_change(poet: Poet) -> None:
     assert changed.generator.lstm.weight_hh_l0 is poet.model.generator.lstm.weight_hh_l0
     assert torch.equal(changed.generator.output_bias, poet.model.generator.output_bias + 1)
     assert not torch.equal(changed.generator.output_bias, poet.model.generator.output_bias)
+
+
+def test_a_voice_comes_back_as_it_was_and_one_of_an_earlier_edition_with_its_taste(
+    registry: Registry, poet: Poet, tmp_path: Path
+) -> None:
+    base, size = registry.current(), len(poet.model.vocabulary)
+    taste = torch.randn(size, generator=torch.Generator().manual_seed(1)).half().float()
+    bias = torch.arange(size) / size
+    said: dict[str, object] = {"base": base, "parent": base, "voice": "server-1", "verdict": "promoted"}
+    said |= {"votes_sha256": None, "figures": {}, "recipe": {}}
+    adapter = Adapter({"output_bias": bias}, {"taste": taste}, planning=0.5)
+    save_adapter(adapter, tmp_path / "now", said)
+    earlier = {"taste": taste, "discriminator.chars.weight": torch.ones(1, poet.model.discriminator.table.shape[1])}
+    write_version(tmp_path / "then", earlier, said)
+    plain = poet.model.planner.outline_chances("qijue", [])
+    for name, added, planning in (("now", bias, 0.5), ("then", 0 * bias, 0.0)):
+        model = load_version(registry, registry.register(tmp_path / name))[1]
+        assert torch.equal(model.discriminator.taste, taste)
+        assert torch.equal(model.discriminator.chars.weight, poet.model.discriminator.chars.weight)
+        torch.testing.assert_close(
+            model.generator.output_bias, poet.model.generator.output_bias + added, atol=1e-3, rtol=0
+        )
+        leaning = poet.model.planner.leaning((planning * taste).numpy()).outline_chances("qijue", [])
+        assert model.planner.outline_chances("qijue", []) == pytest.approx(leaning)
+        assert (leaning == plain).all() == (not planning)
+
+
+def test_half_of_the_stand_ins_are_on_a_theme_that_was_rated(poet: Poet) -> None:
+    rated = RatedPoem(FORMS["wujue"], poet.model.vocabulary.chars[:2] + "龘", ())
+    (drawn,) = StandIns(poet.model, [rated], 32, seed=0).samples
+    themes = drawn.conditions.themes
+    assert {tuple(theme) for theme in themes.tolist()} == {(3, 4), (0, 0)}
+    assert 8 <= int((themes[:, 0] == 3).sum()) <= 24
 
 
 def test_generator_and_planner_follow_no_further_than_it_may(poet: Poet, ratings: Ratings) -> None:
@@ -194,6 +253,64 @@ def test_the_gate_says_what_was_lost(poet: Poet, ratings: Ratings) -> None:
     assert not verdict.passed
 
 
+@pytest.mark.parametrize(
+    ("found", "lost", "reasons"),
+    [
+        ({}, 0.0104, ()),
+        ({}, 0.0106, ("language",)),
+        ({"distinct pairs": 0.882}, 0.0, ()),
+        ({"distinct pairs": 0.881}, 0.0, ("variety",)),
+        ({"copied lines": 0.029}, 0.0, ()),
+        ({"copied lines": 0.03}, 0.0, ("copied",)),
+        ({"regulated": 0.99}, 0.0, ("rules",)),
+    ],
+)
+def test_each_reason_against_a_candidate(
+    poet: Poet, ratings: Ratings, monkeypatch: pytest.MonkeyPatch, found: dict[str, float], lost: float,
+    reasons: tuple[str, ...],
+) -> None:  # fmt: skip
+    before = {"distinct pairs": 0.9, "copied lines": 0.01, "regulated": 1.0}
+    figures = iter([before, before | found])
+    monkeypatch.setattr("poetgen.training.gate._samples", lambda *_: next(figures))
+    scores = np.repeat([[liked_share(poet, poem.lines)] for poem in ratings.poems], NUM_FOLDS, axis=1)
+    verdict = Gate(poet.model, ratings, scores, most_lost=0.01, poems=1, seed=0).judge(poet.model, lost)
+    assert verdict.reasons == reasons
+    assert verdict.too_strong, "the votes are predicted"
+    assert verdict.passed == (not reasons)
+
+
+def test_votes_must_be_predicted_better_than_by_chance_and_than_before(
+    poet: Poet, ratings: Ratings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    even = dict.fromkeys(("distinct pairs", "copied lines", "regulated"), 0.0)
+    monkeypatch.setattr("poetgen.training.gate._samples", lambda *_: even)
+    likes = np.array([liked_share(poet, poem.lines) for poem in ratings.poems])[:, None]
+    noise = np.random.default_rng(0).standard_normal(likes.shape)
+
+    def judged(scores: np.ndarray, predicted_before: float) -> Verdict:
+        gate = Gate(poet.model, ratings, np.repeat(scores, NUM_FOLDS, axis=1), most_lost=0.01, poems=1, seed=0)
+        gate._before["votes predicted"] = predicted_before
+        return gate.judge(poet.model, 0.0)
+
+    for scores, before, reasons in (
+        (likes, 0.99, ()),
+        (likes, 1.0, ("no_better",)),
+        (noise, 0.0, ("chance",)),
+        (-likes, 0.5, ("chance", "no_better")),
+    ):
+        verdict = judged(scores, before)
+        assert verdict.reasons == reasons
+        assert verdict.too_strong == (not reasons), "changed less, it would predict no better"
+    after = judged(likes + likes.std() * noise, 0.5).after
+    assert 0.5 < after["votes predicted, at least"] < after["votes predicted"] < 1
+
+
+def test_copied_lines_are_counted(poet: Poet, ratings: Ratings) -> None:
+    everything = replace(poet.model, classics=Classics(np.full(9, 255, np.uint8)))
+    assert _samples(everything, ratings, 4, 0)["copied lines"] == 1
+    assert _samples(poet.model, ratings, 4, 0)["copied lines"] == 0
+
+
 def test_the_chance_that_a_like_is_above_a_dislike() -> None:
     scores = np.array([[3.0, 0.0], [2.0, 0.0], [1.0, 0.0]])
     up = np.array([[1.0, 1.0], [0.0, 0.0], [1.0, 0.0]])
@@ -214,12 +331,52 @@ def test_poems_of_the_same_characters_can_be_learned_from(poet: Poet) -> None:
     assert bias.isfinite().all()
 
 
+def test_bags_by_hand() -> None:
+    assert bags([torch.tensor([3, 3, 4, 5])], 6).tolist() == [[0, 0, 0, 1, 0.5, 0.5]]
+
+
+def test_before_any_vote_the_verdict_spreads_by_one_nat_over_the_base_s_poems(poet: Poet) -> None:
+    size = len(poet.model.vocabulary)
+    poems = [torch.randint(0, size, (28,), generator=torch.Generator().manual_seed(number)) for number in range(40)]
+    some = bags(poems, size)
+    covariance = TastePrior(torch.from_numpy(poet.model.planner.vectors), some).covariance(some)
+    assert not covariance[: UNKNOWN_ID + 1].any(), "nobody likes or dislikes what is no character"
+    between = some @ covariance
+    assert float((between.diagonal() - between.mean(dim=0)).mean()) == pytest.approx(1, rel=1e-4)
+
+
+def test_what_is_learned_is_where_prior_and_votes_hold_each_other(poet: Poet) -> None:
+    size = len(poet.model.vocabulary)
+    poems = [torch.randint(3, size, (28,), generator=torch.Generator().manual_seed(number)) for number in range(40)]
+    some = bags(poems, size)
+    prior = TastePrior(torch.from_numpy(poet.model.planner.vectors), some)
+    liked, disliked = torch.rand(2, 40, generator=torch.Generator().manual_seed(0)) * torch.tensor([[3.0], [1.0]])
+    taste, bias = Electorate(prior, some).learn(liked, disliked)
+    verdicts = some @ taste + bias
+    pulls = liked * torch.sigmoid(-verdicts) - disliked * torch.sigmoid(verdicts)  # of the votes, less the prior's
+    torch.testing.assert_close(taste, prior.covariance(some) @ pulls, atol=2e-3, rtol=1e-2)
+    assert float(bias) == pytest.approx(2**2 * float(pulls.sum()), rel=0.01)
+    assert bias > 0, "more was liked than not"
+
+
 def test_losses_of_votes_by_hand() -> None:
     logits = torch.tensor([0.0, 0.0])
     liked, disliked = torch.tensor([3.0, 0.0]), torch.tensor([0.0, 1.0])
     assert float(vote_loss(logits, liked, disliked)) == pytest.approx(4 * np.log(2))
     sure = torch.tensor([100.0, -100.0])
     assert float(vote_loss(sure, liked, disliked)) == pytest.approx(0, abs=1e-6)
+
+
+def test_all_that_is_said_of_a_poem_is_added_up(poet: Poet, tmp_path: Path) -> None:
+    found = rows(poet, 15)
+    own = found[0]["traditional"]
+    more = [found[0] | {"fold": 2, "up": 0.5, "down": 0.25}] * 3
+    unvoted = [found[0] | {"traditional": ["月" * len(line) for line in own], "up": 0.0, "down": 0.0}]  # type: ignore[attr-defined]
+    ratings = read_ratings(write_rows(tmp_path / "ratings.jsonl", [*found, *more, *unvoted]))
+    assert len(ratings.poems) == 15, "fifteen are enough, and one that nobody voted on is none"
+    likes = float(found[2]["up"])  # type: ignore[arg-type]
+    assert (ratings.up[0, 2], ratings.down[0, 2]) == (likes + 1.5, 1 - likes + 0.75)
+    assert ratings.up[0, 1] == found[1]["up"]
 
 
 @pytest.mark.parametrize(
@@ -233,6 +390,8 @@ def test_losses_of_votes_by_hand() -> None:
         ("nan", "no row of ratings", None),
         ("huge", "no row of ratings", None),
         ("latin", "no row of ratings", None),
+        ("negative", "no row of ratings", None),
+        ("no fold", "no row of ratings", None),
         ("missing", "cannot be read", None),
         ("binary", "cannot be read", None),
     ],
@@ -254,6 +413,10 @@ def test_a_bad_file_is_refused_in_one_sentence(
         found[0]["up"] = float("nan")
     elif damage == "huge":
         found[0]["up"] = 10**400
+    elif damage == "negative":
+        found[0]["down"] = -1.0
+    elif damage == "no fold":
+        found[0]["fold"] = -1
     elif damage == "latin":
         found[0]["traditional"] = ["abcde"] * 4
     write_rows(path, found)

@@ -1,6 +1,7 @@
 import json
 import lzma
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,16 @@ from poetgen.likelihood import sequence_nll
 from poetgen.poem import FORMS, Poem, PoemRequest
 from poetgen.poet import Poet
 from poetgen.sampling import sample
-from poetgen.training.marks import LEAST_POEMS, MarkedPoem, _conditions, learn, read_marks
+from poetgen.training.marks import (
+    LEAST_POEMS,
+    MarkedPoem,
+    _conditions,
+    _Examples,
+    _examples,
+    _standardized,
+    learn,
+    read_marks,
+)
 from poetgen.training.release import assemble
 from poetgen.value import ValueHead
 from poetgen.vocabulary import Vocabulary
@@ -125,6 +135,67 @@ def test_what_readers_like_is_learned(poet: Poet, marked: list[MarkedPoem]) -> N
         learn(poet.model.vocabulary, poet.model.generator, [replace(poem, theme="春") for poem in marked[:60]])
     by_chance = learn(poet.model.vocabulary, poet.model.generator, marked).figures
     assert abs(by_chance["correlation of lines"]) < 0.15, "nothing of chance"
+
+
+def test_marks_are_told_from_their_sittings_mean_by_hand(marked: list[MarkedPoem]) -> None:
+    first, second, other = (replace(marked[0], sitting=sitting) for sitting in (1, 1, 2))
+    poems = [
+        replace(first, line_marks=(1.0, 1.0, 1.0, 1.0), coherence=2.0, chance=20.0),
+        replace(other, line_marks=(2.0, 4.0, 2.0, 4.0), coherence=5.0, chance=90.0),
+        replace(second, line_marks=(3.0, 3.0, 3.0, 3.0), coherence=4.0, chance=40.0),
+    ]
+    lines, whole = _standardized(poems)
+    one = 1 / 1.05  # a deviation of 1, and the least that is added
+    assert np.array(lines) == pytest.approx(np.array([[-one] * 4, [-one, one, -one, one], [one] * 4]))
+    assert whole == pytest.approx(np.array([[-one, -10 / 10.05], [0, 0], [one, 10 / 10.05]]))
+
+
+def test_what_is_usual_at_a_place_is_no_praise(poet: Poet, marked: list[MarkedPoem]) -> None:
+    poems = marked[:9]
+    marks = [np.array(poem.line_marks) for poem in poems]
+    whole = np.array([(poem.coherence, poem.chance) for poem in poems])
+    found = _examples(poet.model.vocabulary, poet.model.generator, poems, marks, whole)
+    assert found.lines.numpy() == pytest.approx(np.stack(marks) - np.mean(marks, axis=0), abs=1e-5)
+    assert found.whole.numpy() == pytest.approx(whole - whole.mean(axis=0), abs=1e-5)
+
+
+def test_what_is_measured_by_is_on_themes_that_were_not_learned_from(
+    poet: Poet, marked: list[MarkedPoem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    themes, vocabulary = poet.model.vocabulary.chars[:10], poet.model.vocabulary
+    poems = [replace(poem, theme=themes[row % 7 + row % 4]) for row, poem in enumerate(marked[:40] + marked[-40:])]
+    of = {tuple(vocabulary.encode("".join(poem.lines))): poem.theme for poem in poems}
+    seen: list[set[str]] = []
+
+    def about(sets: Sequence[_Examples]) -> set[str]:
+        return {of[tuple(ids)] for examples in sets for ids in examples.ids.tolist()}
+
+    def fit(sets: Sequence[_Examples], embedding: torch.Tensor) -> ValueHead:
+        seen.append(about(sets))
+        return ValueHead(poet.model.generator.config.hidden_dim, embedding.shape[1], 4, num_outputs=3).eval()
+
+    def correlations(head: ValueHead, sets: Sequence[_Examples], embedding: torch.Tensor) -> dict[str, float]:
+        seen.append(about(sets))
+        return {}
+
+    monkeypatch.setattr("poetgen.training.marks._fit", fit)
+    monkeypatch.setattr("poetgen.training.marks._correlations", correlations)
+    learn(vocabulary, poet.model.generator, poems)
+    known, left_out, everything = seen
+    assert known
+    assert left_out
+    assert not known & left_out
+    assert known | left_out == everything == set(themes)
+
+
+def test_the_marks_of_lines_count_most(poet: Poet, marked: list[MarkedPoem]) -> None:
+    poems, rng = liked(poet, marked), np.random.default_rng(0)
+    whole = rng.uniform(1, 5, (len(poems), 2))
+    torn = [replace(one, coherence=first, chance=second) for one, (first, second) in zip(poems, whole, strict=True)]
+    head = learn(poet.model.vocabulary, poet.model.generator, torn).value_head
+    some = [poem for poem in torn if poem.form.name == "qijue"]
+    means = [np.mean(poem.line_marks) for poem in some]
+    assert np.corrcoef(expected_of(poet, some, head), means)[0, 1] > 0.5
 
 
 def test_a_strict_reader_says_the_same_as_a_mild_one(poet: Poet, marked: list[MarkedPoem]) -> None:

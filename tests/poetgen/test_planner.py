@@ -3,7 +3,7 @@ import pytest
 
 from poetgen import planner
 from poetgen.planner import Outlines, Planner
-from poetgen.vocabulary import PAD_ID
+from poetgen.vocabulary import PAD_ID, UNKNOWN_ID
 
 # Ids from 3 on are characters. Two circles of them that never stand in one poem.
 CIRCLES = ((3, 4, 5, 6), (7, 8, 9, 10))
@@ -26,6 +26,21 @@ def test_characters_of_one_circle_are_associated_by_their_pmi(vectors: planner.V
                     # Each stands in half of the poems, together in half: PMI log 2, a little discounted.
                     assert products[first, second] == pytest.approx(np.log(2), abs=0.3)
     assert abs(products[3, 7]) < 0.05
+
+
+def test_a_character_stands_in_a_poem_once_however_often_it_comes() -> None:
+    rng = np.random.default_rng(5)
+    poems = np.array([rng.permutation(CIRCLES[number % 2]) for number in range(100)], np.int32)
+    once, twice = np.pad(poems, ((0, 0), (1, 0))), np.column_stack([poems[:, 0], poems])
+    one, other = (planner.association_vectors(of, NUM_CHARS, np.random.default_rng(0)) for of in (once, twice))
+    assert np.array_equal(one, other)
+
+
+def test_telling_is_the_mean_association_by_hand() -> None:
+    vectors = np.zeros((6, planner.VECTOR_DIM), np.float32)
+    vectors[3:6, :2] = [[1, 0], [2, 1], [0, 3]]
+    (found,) = planner.telling(vectors, np.array([[3, 4, 5]], np.int32), np.array([[3, 4, 5]], np.int32))
+    assert found == pytest.approx([2 / 3, (2 + 3) / 3, 3 / 3])
 
 
 def test_telling_leaves_a_character_itself_out(vectors: planner.Vectors) -> None:
@@ -52,6 +67,22 @@ def test_words_stand_together_more_than_by_chance() -> None:
     assert len(words) < 10
 
 
+def test_what_stands_together_too_seldom_is_no_word() -> None:
+    lines = np.random.default_rng(1).integers(20, 60, (2000, 5)).astype(np.int32)
+    for count, first in ((15, 5), (14, 7)):
+        lines[100 * first : 100 * first + count, :2] = [first, first + 1]
+    assert set(planner.word_codes([lines], 60)) & {5 * 60 + 6, 7 * 60 + 8} == {5 * 60 + 6}
+
+
+@pytest.mark.parametrize(("length", "beats"), [(5, {0, 2, 3}), (7, {0, 2, 4, 5})])
+def test_words_stand_on_the_beat(length: int, beats: set[int]) -> None:
+    line = np.arange(3, 3 + length, dtype=np.int32)[None]
+    for place in range(length - 1):
+        words = np.array([line[0, place] * 20 + line[0, place + 1]], np.int64)
+        keyword = planner.line_keywords(line, 1, np.zeros(line.shape, np.float32), words, 20)[0, 0]
+        assert (keyword.tolist() == line[0, place : place + 2].tolist()) == (place in beats)
+
+
 def test_a_lines_keyword_is_its_most_telling_word_on_the_beat() -> None:
     words = np.array(sorted([3 * 20 + 4, 4 * 20 + 5, 6 * 20 + 7]), np.int64)
     poems = np.array([[3, 4, 5, 6, 7, 8, 9, 10, 11, 12]], np.int32)
@@ -72,6 +103,39 @@ def test_a_plan_stays_with_its_theme_and_repeats_nothing(vectors: planner.Vector
     inside = np.isin(plans[:, :, 0], CIRCLES[0]).mean()
     assert inside > 0.9
     assert all(len({tuple(word) for word in plan}) == 3 for plan in plans.tolist())
+
+
+def test_a_plan_without_a_theme_stays_with_its_own_words(vectors: planner.Vectors) -> None:
+    plans = words_of(vectors).draw([[]] * 200, np.random.default_rng(2).random((200, 3)))
+    inside = np.isin(plans[:, :, 0], CIRCLES[0]).sum(axis=1)
+    assert np.isin(inside, (0, 3)).mean() > 0.9
+    assert 0.3 < (inside == 3).mean() < 0.7
+
+
+def test_a_character_that_nobody_knows_says_nothing_of_a_theme(vectors: planner.Vectors) -> None:
+    known = vectors.copy()
+    known[UNKNOWN_ID] = vectors[CIRCLES[1][0]]
+    finder, uniforms = words_of(known), np.random.default_rng(2).random((20, 3))
+    assert np.array_equal(finder.likeness([3, UNKNOWN_ID]), finder.likeness([3]))
+    assert np.array_equal(finder.draw([[3, UNKNOWN_ID]] * 20, uniforms), finder.draw([[3]] * 20, uniforms))
+
+
+def test_a_word_is_drawn_by_how_common_it_is_and_how_near_to_theme_and_words_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Planner, "focus", 2.0)
+    vectors = np.zeros((6, planner.VECTOR_DIM), np.float32)
+    vectors[3:6, :3] = np.diag([1, 5, 9])  # of any length: cosines count
+    keywords = np.array([[3, PAD_ID], [4, 5], [5, PAD_ID]], np.int32)
+    finder = Planner(vectors, keywords, np.array([1, 2, 3], np.float32), np.ones(6, np.float32))
+    plans = finder.draw([[3]] * 20_000, np.random.default_rng(0).random((20_000, 2)))
+    first = np.exp([2, 0, 0]) * [1, 2, 3]
+    assert (plans[:, 0, 0] == 5).mean() == pytest.approx(first[2] / first.sum(), abs=0.02)
+    # After 4 5, half a right angle from 5, the mean of theme and word is half of each.
+    second = np.exp([2 / 2, 2 / 2 * 0.5**0.5]) * [1, 3]
+    after = plans[plans[:, 0, 0] == 4, 1, 0]
+    assert set(after.tolist()) == {3, 5}
+    assert (after == 5).mean() == pytest.approx(second[1] / second.sum(), abs=0.02)
 
 
 def test_a_plan_does_not_hang_on_its_batch(vectors: planner.Vectors) -> None:

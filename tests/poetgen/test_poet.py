@@ -5,16 +5,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from poetgen import prosody
+from poetgen.adapter import Adapter
 from poetgen.classics import Classics
 from poetgen.dataset import PATTERN_IDS, RHYME_IDS, Dataset
+from poetgen.drafting import _weighted
 from poetgen.errors import RequestError
+from poetgen.phonology import Phonology
 from poetgen.planner import Planner
 from poetgen.poem import FORMS, Composition, PoemRequest
 from poetgen.poet import Poet, _seeds, constraints_of, drafter_of
 from poetgen.sampling import Draft
 from poetgen.seeds import FIRST_SEEDS, MAX_SEED, Seed
+from poetgen.vocabulary import Vocabulary
 
 from tests.poetgen.generated import Sounds  # isort: skip
 
@@ -57,6 +62,37 @@ def test_lengths_are_checked_against_the_form(poet: Poet) -> None:
         poet.check(PoemRequest(first_line=chars[:7], acrostic=chars[8]))
 
 
+def test_what_is_just_within_a_limit_is_taken(poet: Poet) -> None:
+    chars = poet.model.vocabulary.chars
+    for asked in (
+        PoemRequest(theme=chars[:20], acrostic=chars[:4], candidates=128, temperature=2.0),
+        PoemRequest(seed=0, candidates=1, temperature=0.1),
+        PoemRequest(seed=MAX_SEED),
+        PoemRequest(vary=MAX_SEED, first_line=chars[:7], acrostic=chars[0]),
+    ):
+        assert poet.check(asked) == asked
+    for beyond in (PoemRequest(theme=chars[:21]), PoemRequest(candidates=129), PoemRequest(temperature=2.01)):
+        with pytest.raises(RequestError):
+            poet.check(beyond)
+
+
+def test_a_first_line_must_rhyme_with_the_rhyme_asked_for(poet: Poet, sounds: Sounds) -> None:
+    of = {group: char for char, group in sounds.level.items() if poet.model.phonology.sure_rhymes(char) == (group,)}
+    line = known(poet, 6) + of["先"]
+    for rhyme in ("先", "寒"):
+        assert poet.check(PoemRequest(first_line=line, rhyme=rhyme)).rhyme == rhyme, "a neighbour may be borrowed from"
+    with pytest.raises(RequestError, match="does not rhyme"):
+        poet.check(PoemRequest(first_line=line, rhyme="東"))
+
+
+def test_a_rhyme_of_too_few_characters_is_refused(poet: Poet) -> None:
+    few = Poet("", poet.model)
+    few._drafter = replace(few._drafter, rhymes=["先"])
+    assert few.check(PoemRequest(rhyme="先")).rhyme == "先"
+    with pytest.raises(RequestError, match="too few"):
+        few.check(PoemRequest(rhyme="東"))
+
+
 def test_the_seed_shown_replays_the_poem_whatever_else_is_written(poet: Poet) -> None:
     asked = poet.check(PoemRequest(FORMS["qilv"], theme=known(poet, 2), candidates=6))
     first, *_ = poet.compose([asked, PoemRequest(FORMS["wujue"]), asked])
@@ -89,6 +125,28 @@ def test_the_title_is_the_theme_or_two_characters_of_the_poem(poet: Poet) -> Non
     assert themed.poem.title == known(poet, 2)
     assert len(free.poem.title) == 2
     assert set(free.poem.title) <= set(free.poem.text)
+
+
+def test_the_title_is_the_most_telling_word_within_a_line(poet: Poet) -> None:
+    chars = poet.model.vocabulary.chars[:-1] + "不"  # a character of grammar
+    a, b, c, d, e, *filler = range(3, 28)
+    no = len(chars) + 2
+    vectors = np.zeros((len(chars) + 3, 64), np.float32)
+    vectors[[a, b], 0], vectors[[c, d], 1], vectors[[e, no], 2] = 1, 2, 3
+    keywords = np.array([[a, b], [c, d], [e, e], [no, e]], np.int32)
+    planner = Planner(vectors, keywords, np.ones(4, np.float32), np.ones(len(vectors), np.float32))
+    writer = Poet("", replace(poet.model, vocabulary=Vocabulary(chars), planner=planner))
+
+    def title(**words: list[int]) -> list[int]:
+        ids = filler[:20]
+        for place, word in words.items():
+            ids[int(place[1:]) : int(place[1:]) + 2] = word
+        return writer.model.vocabulary.encode(writer._title(ids, FORMS["wujue"]))
+
+    assert title(_0=[a, b], _7=[c, d]) == title(_1=[c, d], _8=[a, b]) == [c, d]
+    assert title(_4=[c, d], _8=[a, b]) == [a, b], "what two lines make together is no word"
+    assert title(_1=[e, e], _5=[no, e], _8=[a, b]) == [a, b], "nor is what tells nothing by itself"
+    assert title() == filler[:2]
 
 
 def test_the_rhyme_asked_for_is_kept(poet: Poet) -> None:
@@ -148,6 +206,41 @@ def test_of_the_candidates_those_near_to_the_theme_are_preferred(poet: Poet, mon
     assert nearness(100) > nearness(0)
 
 
+def test_each_request_of_a_batch_is_written_near_its_own_theme(poet: Poet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("poetgen.poet._THEME_WEIGHT", 100)
+    vocabulary, themes = poet.model.vocabulary, (known(poet, 2), poet.model.vocabulary.chars[-2:])
+    written = poet.compose(
+        [PoemRequest(FORMS["wujue"], theme=themes[n % 2]) for n in range(4)], source=random.Random(2)
+    )
+    near, other = (poet.model.planner.likeness(vocabulary.encode(theme)) for theme in themes)
+    for item in written[1::2]:
+        ids = vocabulary.encode(item.poem.text)
+        assert other[ids].mean() > near[ids].mean()
+
+
+@pytest.mark.parametrize("weight", ["_LOGIT_WEIGHT", "_LIFT_WEIGHT", "_TASTE_WEIGHT"])
+def test_candidates_are_chosen_by_what_they_seem_and_lift_and_what_is_liked(
+    poet: Poet, monkeypatch: pytest.MonkeyPatch, weight: str
+) -> None:
+    taste = torch.randn(len(poet.model.vocabulary), generator=torch.Generator().manual_seed(1))
+    model = Adapter({}, {"taste": taste}).applied(poet.model) if weight == "_TASTE_WEIGHT" else poet.model
+    lifts = constraints_of(model).lifts
+    asked = [PoemRequest(FORMS["wujue"], candidates=16)] * 6
+
+    def worth(value: float) -> float:
+        monkeypatch.setattr(f"poetgen.poet.{weight}", value)
+        written = Poet("", model).compose(asked, source=random.Random(4))
+        ids = torch.tensor([model.vocabulary.encode(item.poem.text) for item in written])
+        found = {
+            "_LOGIT_WEIGHT": [item.realness for item in written],
+            "_LIFT_WEIGHT": lifts[ids].mean(dim=1).tolist(),
+            "_TASTE_WEIGHT": taste[ids].mean(dim=1).tolist(),
+        }
+        return float(np.mean(found[weight]))
+
+    assert worth(100.0) > worth(0.0)
+
+
 def test_where_nobody_wrote_such_a_poem_the_plan_is_drawn_word_by_word(poet: Poet) -> None:
     drafter = drafter_of(poet.model, constraints_of(poet.model))
     planner = poet.model.planner
@@ -174,6 +267,40 @@ def test_a_first_line_decides_the_pattern(poet: Poet, sounds: Sounds) -> None:
         assert item.problems == ()
 
 
+def test_a_first_line_decides_the_rhyme_and_stands_for_the_theme(poet: Poet, sounds: Sounds) -> None:
+    drafter, level, oblique = poet._drafter, "".join(sounds.level), sounds.oblique
+    end = next(char for char in level if len(poet.model.phonology.sure_rhymes(char)) == 1)
+    (group,) = poet.model.phonology.sure_rhymes(end)
+    line = oblique[0] + oblique[1] + oblique[2] + level[5] + end  # of type A, which rhymes
+    first, theme = PoemRequest(FORMS["wujue"], first_line=line), PoemRequest(FORMS["wujue"], theme=line)
+    drafts, on_theme = (drafter.drafts([asked] * 20, range(20)) for asked in (first, replace(theme, first_line=line)))
+    assert {(draft.pattern[0], draft.rhyme) for draft in drafts} == {("A", group)}
+    assert list(map(outline_of, drafts)) == list(map(outline_of, on_theme))
+    # With the same theme, each line has its own outlines.
+    other = replace(theme, first_line=oblique[0] + oblique[1] + level[5] + level[6] + oblique[2])
+    together = drafter.drafts([theme, other, replace(theme, first_line=line)], [1, 1, 1])
+    assert [draft.pattern[0] for draft in together[1:]] == ["a", "A"]
+
+
+def test_a_first_line_that_may_rhyme_does_so_only_in_the_rhyme_asked_for(poet: Poet, sounds: Sounds) -> None:
+    known = poet.model.phonology
+    end = next(char for char in sounds.level if len(known.sure_rhymes(char)) == 1)
+    tones = known.tone_counts.copy()
+    tones[known.chars.index(end)] = (600, 400)  # heard level or oblique, so of type A or a
+    drafter = replace(poet._drafter, phonology=Phonology(known.chars, tones, known.rhyme_counts))
+    asked = PoemRequest(FORMS["wujue"], first_line=sounds.oblique[:3] + "".join(sounds.level)[5] + end)
+    (group,) = known.sure_rhymes(end)
+    another = next(rhyme for rhyme in drafter.rhymes if rhyme != group)
+    for rhyme, patterns in (("", "Aa"), (group, "Aa"), (another, "a")):
+        assert {pattern[0] for pattern in drafter._patterns(replace(asked, rhyme=rhyme))} == set(patterns)
+
+
+def test_of_patterns_and_rhymes_each_is_chosen_as_often_as_people_do() -> None:
+    shares = {"東": 0.1, "先": 0.3, "尤": 0.6}
+    drawn = [_weighted(shares, ["先", "東", "江"], draw) for draw in (0, 0.74, 0.76, 0.999999)]
+    assert drawn == ["先", "先", "東", "東"], "three times as often, and nobody rhymes in 江"
+
+
 def test_a_first_line_that_fits_no_pattern_is_kept_and_said_to_be_so(poet: Poet, sounds: Sounds) -> None:
     line = "".join(sounds.level)[:5]  # five oblique ones people do write, and right it in the line after
     (item,) = poet.compose([poet.check(PoemRequest(FORMS["wujue"], first_line=line, seed=3))])
@@ -188,6 +315,19 @@ def test_scores_are_nats_and_a_logit(poet: Poet) -> None:
     assert len(scores) == 4
     assert all(0 < nll < 12 for nll, _ in scores)
     assert scores == poet.score(poems)
+
+
+def test_a_character_too_rare_costs_the_choice_among_all_that_are(poet: Poet) -> None:
+    (item,) = poet.compose([PoemRequest(FORMS["wujue"], seed=5)])
+    rare = replace(item.poem, lines=("龘龘" + item.poem.lines[0][2:], *item.poem.lines[1:]))
+    known = poet.model.phonology
+    more = known.chars + "".join(map(chr, range(0x3400, 0x3400 + 1000)))
+    counts = [np.resize(rows, (len(more), rows.shape[1])) for rows in (known.tone_counts, known.rhyme_counts)]
+    larger = Poet("", replace(poet.model, phonology=Phonology(more, *counts)))
+    kinds, more_kinds = (max(1, len(chars) - len(poet.model.vocabulary.chars)) for chars in (known.chars, more))
+    for poem, times in ((item.poem, 0), (rare, 2)):
+        (((nats, _),), ((more_nats, _),)) = poet.score([poem]), larger.score([poem])
+        assert more_nats - nats == pytest.approx(times * np.log(more_kinds / kinds) / 20, abs=1e-5)
 
 
 def test_progress_counts_every_candidate(poet: Poet) -> None:
@@ -214,6 +354,14 @@ def test_a_variation_is_near_its_poem_and_replays_by_its_seed_alone(poet: Poet) 
     (second,) = poet.compose([PoemRequest(FORMS["wulv"], vary=varied[0].seed)])
     assert second.seed != varied[0].seed
     assert second.seed % FIRST_SEEDS == first.seed
+
+
+def test_variations_are_neither_the_poem_nor_the_variation_they_are_of() -> None:
+    seed = Seed(9, 8, variation=7)
+    for number in range(10):
+        found = [Seed.of(one) for one in _seeds(PoemRequest(vary=seed.number, candidates=128), random.Random(number))]
+        assert len({one.variation for one in found} - {0, 7}) == 128
+        assert {replace(one, variation=7) for one in found} == {Seed.of(seed.number)}
 
 
 def test_a_variation_is_another_poem_where_there_is_one(poet: Poet, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,6 +89,60 @@ def test_what_the_pattern_decides_is_decided() -> None:
     assert report.heard[2][0] == report.tones[0][3] == "LO", "欲 stands where either may"
 
 
+def problems_of(*tones: str) -> list[tuple[str, int, int]]:
+    """(kind, line, position) of what is wrong with a poem of these tones, all of whose characters differ and rhyme."""
+    numbers = iter(range(0x4E00, 0x9FFF))
+    lines = [("".join(chr(next(numbers)) for _ in line), line) for line in tones]
+    base = phonology_of(*lines)
+    known = Phonology(base.chars, base.tone_counts, np.where(np.arange(30) == 0, base.tone_counts[:, :1], 0))
+    report = prosody.check(Poem(tuple(line for line, _ in lines)), known)
+    return [(problem.kind, problem.line, problem.position) for problem in report.problems]
+
+
+@pytest.mark.parametrize(
+    ("tones", "problems"),
+    [
+        (("OOLLO", "LLOOL", "OLLOO", "OOOLL"), []),
+        (("OOLOO", "LLLOL", "OLLOO", "OOOLL"), []),  # the second line's level third rescues the first
+        (("OOLOO", "LLOOL", "OLLOO", "OOOLL"), [("level wanted", 0, 3)]),
+        (("OOLLO", "OLOOL", "OLLOO", "OOLLL"), [("lone level", 1, 1), ("three levels", 3, 2)]),
+        (("OLOOLLO", "OOOLOOL", "LOOLLOO", "LLOOLLL"), [("lone level", 1, 3), ("three levels", 3, 4)]),
+        # More than the lone level is wrong with it.
+        (("OLOOLLO", "OLOLOOL", "LOOLLOO", "LLOOOLL"), [("oblique wanted", 1, 1), ("level wanted", 1, 2)]),
+        # One character explains what else would be a couplet that does not adhere, with one that is out of order.
+        (("OOLLO", "LLOOL", "OLLLO", "LLLOL"), [("oblique wanted", 2, 1)]),
+        # The last line does not repeat the tones of the line before; its couplet does not adhere.
+        (("OOLLO", "LLOOL", "OOLOO", "LLOOL"), [("adhesion", 2, 1), ("level wanted", 2, 3)]),
+        (("OOLLO", "LLOOL", "LOOLLOO", "LLOOOLL"), [("form", -1, -1)]),
+    ],
+)
+def test_what_is_wrong_is_found_where_it_is(tones: tuple[str, ...], problems: list[tuple[str, int, int]]) -> None:
+    assert problems_of(*tones) == problems
+
+
+def test_only_a_first_line_may_borrow_a_rhyme() -> None:
+    report = report_of(STORK[0], ("黃河入海山", "LLOOL"), STORK[2], ("更上一層前", "OOOLL"))
+    assert (report.rhyme, report.borrowed) == ("刪", ""), "of groups with as many ends the first of the rhyme books"
+    assert [(problem.kind, problem.line) for problem in report.problems] == [("rhyme", 3)]
+
+
+def test_an_end_rhymes_where_it_is_likeliest_to_if_nothing_is_sure_of_it() -> None:
+    base = phonology_of(*STORK)
+    counts = base.rhyme_counts.copy()
+    counts[base.chars.index("樓")] *= 0.02
+    unsure = Phonology(base.chars, base.tone_counts, counts)
+    assert unsure.sure_rhymes("樓") == ()
+    assert prosody.check(Poem(tuple(line for line, _ in STORK)), unsure).passed
+
+
+def test_what_was_typed_in_simplified_characters_is_only_changed_to_mend_it() -> None:
+    lines = [*STORK[:3], ("更乾一層樓", "OLOLL")]
+    poem, typed = Poem(tuple(line for line, _ in lines)), "白日依山尽，黄河入海流。欲穷千里目，更干一层楼。"
+    assert prosody.restored(poem, typed, phonology_of(*lines, extra="干L")) == poem, "干 would be no better"
+    mended = prosody.restored(poem, typed, phonology_of(*lines, extra="干L幹O"))
+    assert mended.lines == (*poem.lines[:3], "更幹一層樓")
+
+
 def test_oblique_rhymes_are_old_style_and_no_fault_of_each_line() -> None:
     lines = [*STORK]
     lines[1], lines[3] = ("黃河入流海", "LLOLO"), ("更上一樓目", "OOOLO")

@@ -1,3 +1,4 @@
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -12,13 +13,14 @@ from poetgen.dataset import RHYME_IDS, Dataset
 from poetgen.drafting import Drafter
 from poetgen.generator import Generator
 from poetgen.likelihood import sequence_nll
-from poetgen.phonology import RHYME_GROUPS
+from poetgen.phonology import RHYME_GROUPS, Phonology
 from poetgen.poem import FORMS, Poem, PoemRequest
 from poetgen.poet import Poet, constraints_of
-from poetgen.sampling import MAX_ROWS, Constraints, Draft, sample, sure_rhymes
+from poetgen.sampling import MAX_ROWS, Constraints, Draft, _Decoder, sample, sure_rhymes
 from poetgen.seeds import WAYS
 from poetgen.tails import LENGTH, Tails
 from poetgen.training.losses import masked_log_probs
+from poetgen.vocabulary import Vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +74,36 @@ def test_no_character_comes_twice_but_for_doubled_ones(
             again = [other for other in range(place + 1, len(row)) if row[other] == number]
             assert again in ([], [place + 1])
             assert not again or constraints.doubles[number], "only where people double it"
+
+
+def test_a_character_that_people_double_comes_twice_in_a_row_and_no_third_time(
+    poet: Poet, drafter: Drafter, generator: Generator
+) -> None:
+    level = next(iter(torch.nonzero(constraints_of(poet.model).tones[1])))
+    lifts = torch.zeros(len(poet.model.vocabulary)).index_fill(0, level, 1e3)  # it comes wherever it may
+    wanting = constraints_of(replace(poet.model, lifts=lifts))
+    drafts = drafts_for(drafter, "qijue", range(12))
+    for is_doubled, times in ((False, {1}), (True, {1, 2})):
+        wanting.doubles[level] = is_doubled
+        found = [torch.nonzero(row == level).T for row in sample(generator, wanting, drafts).ids.view(12, 4, 7)]
+        assert {len(places) for _, places in found} <= times
+        assert max(len(places) for _, places in found) == max(times)
+        for line, places in found:
+            assert len(line.unique()) == 1
+            assert places[-1] - places[0] == len(places) - 1
+
+
+@given(st.dictionaries(st.integers(0, 199), st.floats(-20, 20), min_size=1), st.sampled_from([0.0, 0.3, 1 - 2.0**-53]))
+def test_what_is_drawn_is_where_the_number_falls_and_never_what_is_forbidden(
+    allowed: dict[int, float], uniform: float
+) -> None:
+    tempered = torch.full((1, 200), -torch.inf)
+    tempered[0, list(allowed)] = torch.tensor(list(allowed.values()))
+    (drawn,) = _Decoder._draw(tempered, torch.tensor([[uniform]], dtype=torch.double)).tolist()
+    assert drawn in allowed
+    shares = tempered[0].double().softmax(dim=0).cumsum(dim=0)
+    assert float(shares[drawn]) >= uniform - 1e-5
+    assert drawn == 0 or float(shares[drawn - 1]) <= uniform + 1e-5
 
 
 def test_forced_characters_stand_where_they_must(
@@ -132,8 +164,9 @@ def test_only_sure_characters_stand_where_the_form_constrains(poet: Poet, constr
         assert level == ("level" in phonology.sure_tones(char))
         assert oblique == ("oblique" in phonology.sure_tones(char))
     assert not constraints.tones[:, :3].any()
-    assert np.isfinite(len(constraints.usable_rhymes(2)))
-    assert constraints.usable_rhymes(10**6) == ()
+    sizes = Counter(group for char in poet.model.vocabulary.chars for group in phonology.sure_rhymes(char))
+    for least in {*sizes.values(), 10**6}:
+        assert set(constraints.usable_rhymes(least)) == {group for group, size in sizes.items() if size >= least}
 
 
 def test_the_worthiest_of_each_group_go_on_in_every_way(
@@ -216,6 +249,19 @@ def test_the_choice_counts_line_ends_twice_and_the_gains(
     assert torch.allclose(drawn.worths, expected, atol=1e-4)
 
 
+def test_each_group_has_gains_of_its_own(
+    drafter: Drafter, generator: Generator, constraints: Constraints, poet: Poet
+) -> None:
+    gains = torch.randn(2, len(poet.model.vocabulary), generator=torch.Generator().manual_seed(3))
+    groups = [0] * 4 + [1] * 4
+    drawn = sample(generator, constraints, drafts_for(drafter, "qijue", range(8)), groups=groups, gains=gains)
+    of = torch.tensor(groups)[drawn.rows]
+    with torch.no_grad():
+        nll = sequence_nll(generator(drawn.ids, drawn.conditions, drawn.noise), drawn.ids)
+    expected = -(nll.sum(dim=1) + nll[:, 6::7].sum(dim=1)) / 28 + gains[of[:, None], drawn.ids].mean(dim=1)
+    assert torch.allclose(drawn.worths, expected, atol=1e-4)
+
+
 def _ends(ids: torch.Tensor, form: str) -> torch.Tensor:
     return ids.view(len(ids), -1, FORMS[form].line_lengths[0])[:, :, -LENGTH:]
 
@@ -266,6 +312,14 @@ def test_sure_rhymes_are_the_phonology_s(dataset: Dataset) -> None:
     for number, char in enumerate(dataset.vocabulary.chars[:50], start=3):
         named = {RHYME_GROUPS[group - 1] for group in np.flatnonzero(rhymes[:, number])}
         assert named == set(dataset.phonology.sure_rhymes(char))
+
+
+def test_print_variants_of_an_older_vocabulary_rhyme_in_nothing() -> None:
+    counts = np.zeros((2, len(RHYME_GROUPS)), np.float32)
+    counts[:, RHYME_GROUPS.index("先")] = 100
+    phonology = Phonology("煙烟", np.array([[100, 0], [100, 0]], np.float32), counts)
+    rhymes = sure_rhymes(Vocabulary("煙烟"), phonology)
+    assert rhymes[RHYME_IDS["先"]].tolist() == [False] * 3 + [True, False]
 
 
 def test_lifted_characters_are_rarer(poet: Poet, drafter: Drafter, generator: Generator) -> None:

@@ -35,6 +35,17 @@ def test_a_poem_without_punctuation_is_cut_into_equal_lines(form: Form) -> None:
     assert len(parse_poem("風" * (form.num_chars - 1)).lines) == 1
 
 
+def test_what_nobody_sees_is_no_character() -> None:
+    assert parse_poem("白日\u200b依山盡，黃河\u2060入海流。\ufeff欲窮千里目，更上一層樓。").lines == LINES
+
+
+def test_of_what_stands_before_a_poem_no_more_than_three_pieces_are_left_out() -> None:
+    whole, before = "".join(LINES), ("登樓", "唐", "王之渙", "作")
+    for poem in ("，".join(LINES), whole):
+        assert parse_poem("，".join([*before[:3], poem])).lines == LINES
+        assert parse_poem("，".join([*before, poem])).lines == (*before, *poem.split("，"))
+
+
 def test_what_is_no_poem_keeps_all_its_lines() -> None:
     assert parse_poem("登鸛雀樓，白日依山盡").lines == ("登鸛雀樓", "白日依山盡")
     assert parse_poem("，".join([*LINES, *LINES])).form == FORMS["wulv"], "not a quatrain with a long title"

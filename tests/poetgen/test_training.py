@@ -20,13 +20,16 @@ from safetensors.torch import load_file
 from torch import nn
 
 from poetgen import prosody
-from poetgen.dataset import Dataset, FormData, load_dataset, minibatches, tails_of
+from poetgen.dataset import Dataset, FormData, load_dataset, minibatches, shares_of, tails_of
+from poetgen.discriminator import Discriminator, DiscriminatorConfig, character_table
+from poetgen.drafting import Drafter
 from poetgen.errors import CheckpointError, CorpusError, TrainingError
 from poetgen.generator import Conditions, Generator
 from poetgen.likelihood import gaussian_log_ratio, importance_bound, poem_nll, sequence_nll
 from poetgen.poem import FORMS, Poem
-from poetgen.sampling import Constraints, Sample
+from poetgen.sampling import MIN_RHYME_CHARS, Constraints, Sample
 from poetgen.training import adversarial, pretrain
+from poetgen.training.adversarial import AdversarialConfig
 from poetgen.training.losses import (
     discriminator_loss,
     distillation_loss,
@@ -36,6 +39,7 @@ from poetgen.training.losses import (
     policy_loss,
 )
 from poetgen.training.pretrain import PretrainConfig
+from poetgen.training.release import noise_figures
 from poetgen.training.rewards import REWARDS, leave_one_out_advantage
 from poetgen.training.run import CHECKPOINT_FILE, Run, use_device
 from poetgen.vocabulary import Vocabulary
@@ -50,6 +54,8 @@ def test_losses_by_hand() -> None:
     assert gaussian_kl(torch.tensor([[1.0]]), torch.tensor([[0.0]])).item() == pytest.approx(0.5)
     assert discriminator_loss(torch.zeros(3), torch.zeros(3)).item() == pytest.approx(2 * math.log(2))
     assert discriminator_loss(torch.full((2,), 30.0), torch.full((2,), -30.0)).item() == pytest.approx(0, abs=1e-6)
+    nine_in_ten = discriminator_loss(torch.full((2,), math.log(9)), torch.full((2,), -30.0), label=0.9)
+    assert nine_in_ten.item() == pytest.approx(-0.9 * math.log(0.9) - 0.1 * math.log(0.1))
     mask = torch.tensor([[[True, True, False]]])
     log_probs = masked_log_probs(torch.tensor([[[1.0, 1.0, 9.0]]]), mask)
     assert log_probs[0, 0, :2].exp().tolist() == pytest.approx([0.5, 0.5])
@@ -103,6 +109,130 @@ def test_importance_bound_is_the_log_of_the_mean() -> None:
     weights = torch.log(torch.tensor([[1.0], [3.0]]))
     assert importance_bound(weights).item() == pytest.approx(math.log(2))
     assert gaussian_log_ratio(torch.zeros(1, 2), torch.zeros(1, 2), torch.zeros(1, 2)).item() == 0
+    noise, mean, log_variance = torch.tensor([[[1.0, 2.0]], [[0.0, 1.0]], [[0.0, math.log(4)]]])
+    # Squares 1 and 4 under the standard normal; 1 and 1/4 under the other, whose deviations are 1 and 2.
+    expected = -(1 + 4) / 2 + (1 + 1 / 4) / 2 + math.log(2)
+    assert gaussian_log_ratio(noise, mean, log_variance).item() == pytest.approx(expected)
+
+
+class _Coin(nn.Module):
+    """Writes 1 rather than 0 where z is above 0, and its encoder reads out of any poem what it likes."""
+
+    def encode(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.full((len(ids), 1), 0.7), torch.full((len(ids), 1), 0.6)
+
+    def forward(self, ids: torch.Tensor, conditions: Conditions, noise: torch.Tensor) -> torch.Tensor:
+        return torch.stack([torch.zeros_like(noise), noise], dim=2)
+
+
+def test_a_poem_is_as_likely_whatever_the_encoder_reads_out_of_it() -> None:
+    ids = torch.ones(20_000, 1, dtype=torch.long)
+    conditions = Conditions.none(FORMS["wujue"], len(ids))
+    nats = poem_nll(_Coin(), ids, conditions, 1, torch.Generator().manual_seed(0))  # type: ignore[arg-type]
+    assert (-nats).exp().mean().item() == pytest.approx(0.5, abs=0.01), "z is as often above 0 as below"
+
+
+class _Reader(nn.Module):
+    """Reads z out of a poem's first character, and writes what it must the worse, the farther z is from that."""
+
+    def encode(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return ids[:, :1].float(), torch.full((len(ids), 1), -30.0)
+
+    def forward(self, ids: torch.Tensor, conditions: Conditions, noise: torch.Tensor) -> torch.Tensor:
+        far = -(noise - ids[:, :1]).square().expand(-1, ids.shape[1])
+        return torch.zeros(*ids.shape, 100).scatter(2, ids[:, :, None], far[:, :, None])
+
+
+def test_noise_of_the_poem_itself_and_of_another_by_hand(dataset: Dataset) -> None:
+    data = dataset.train["wujue"].take(slice(3))
+    ids = np.full_like(data.ids, 50)
+    ids[:, 0] = 10, 20, 30  # of the other poems z is 10, 10 and 20 away
+    few = replace(dataset, validation={"wujue": replace(data, ids=ids)})
+    found = noise_figures(few, _Reader(), 3)  # type: ignore[arg-type]
+    assert found["own"] == pytest.approx(math.log(100), abs=1e-3)
+    assert found["another's"] == pytest.approx((100 + 100 + 400) / 3 + math.log(99), abs=1e-3)
+    assert found["prior"] > found["another's"], "it is not as it was read"
+
+
+def test_what_is_known_of_a_poem_is_hidden_as_the_settings_say(dataset: Dataset) -> None:
+    data = dataset.train["qijue"]
+    data = data.take(np.flatnonzero((data.patterns > 0) & (data.rhymes > 0)))
+    full = pretrain.conditions_of(data)
+    nothing = replace(TINY, hide_all=0, hide_theme=0, hide_plan=0, hide_line=0, hide_pattern=0)
+
+    def hidden(**shares: Any) -> Conditions:
+        config = replace(nothing, **shares)
+        return pretrain.hidden_conditions(data, config, np.random.default_rng(0), torch.device("cpu"))
+
+    def told(found: Conditions) -> list[bool]:
+        return [bool(part.any()) for part in (found.themes, found.plans, found.patterns, found.rhymes)]
+
+    shown = hidden()
+    for name in ("plans", "patterns", "rhymes"):
+        assert torch.equal(getattr(shown, name), getattr(full, name))
+    assert told(shown) == [True] * 4
+    assert told(hidden(hide_all=1)) == [False] * 4
+    assert told(hidden(hide_theme=1)) == [False, True, True, True]
+    assert told(hidden(hide_plan=1)) == told(hidden(hide_line=1)) == [True, False, True, True]
+    assert told(hidden(hide_pattern=1)) == [True, True, False, False]
+    some = hidden(hide_all=0.5)
+    alone = some.patterns == 0
+    assert 0.4 < float(alone.float().mean()) < 0.6
+    assert torch.equal(alone, some.rhymes == 0)
+    assert torch.equal(alone, ~some.plans.flatten(1).any(dim=1)), "all is hidden, or nothing"
+    assert not some.themes[alone].any()
+    lines = (hidden(hide_line=0.5).plans == 0).all(dim=2).float()
+    assert ((lines.mean(dim=1) > 0) & (lines.mean(dim=1) < 1)).any(), "each line by itself"
+
+
+def test_the_theme_of_a_poem_is_its_title_or_else_its_keywords(dataset: Dataset) -> None:
+    data = dataset.train["qijue"].take(slice(2))
+    titles = data.titles.copy()
+    titles[0], titles[1] = 0, [7, 8, *[0] * (titles.shape[1] - 2)]
+    themes = pretrain.conditions_of(replace(data, titles=titles)).themes
+    assert [number for number in themes[0].tolist() if number] == [number for number in data.keywords[0] if number]
+    assert themes[1].tolist() == titles[1].tolist()
+
+
+def test_the_learning_rate_rises_and_falls() -> None:
+    rates = [
+        pretrain.learning_rate(2.0, 10, step, used) for step, used in ((4, 0), (9, 0), (99, 0.5), (99, 1), (99, 2))
+    ]
+    assert rates == pytest.approx([1, 2, 2 * (0.03 + 0.97 / 2), 0.06, 0.06])
+
+
+def test_the_average_of_the_weights_follows_fast_at_first_and_slowly_then(dataset: Dataset) -> None:
+    ones, average = (Generator(pretrain.generator_config(TINY, dataset)) for _ in range(2))
+    for step, share in ((0, 0.9), (10**6, 0.001)):
+        with torch.no_grad():
+            for one, weights in zip(ones.parameters(), average.parameters(), strict=True):
+                one.fill_(1)
+                weights.fill_(0)
+        pretrain._follow(average, ones, 0.999, step)
+        for weights in average.state_dict().values():
+            torch.testing.assert_close(weights, torch.full_like(weights, share))
+
+
+def test_what_z_says_beyond_what_is_free_costs(dataset: Dataset, tmp_path: Path) -> None:
+    said = []
+    for free in (0.0, 9.0):
+        run = Run(tmp_path / str(free), "pretrain", resume=False, max_steps=25)
+        pretrain.pretrain(dataset, run, replace(TINY, free_nats=free), minutes=60, quiet=True)
+        said.append(json.loads((run.folder / "metrics.jsonl").read_text().splitlines()[-1])["kl"])
+    assert said[0] < 0.9 * said[1]
+
+
+def test_forms_count_in_the_nats_by_all_their_characters_however_few_are_read(dataset: Dataset) -> None:
+    torch.manual_seed(0)
+    generator = Generator(pretrain.generator_config(TINY, dataset))
+    data = {"wujue": dataset.train["wujue"].take(slice(9)), "qilv": dataset.train["qilv"].take(slice(3))}
+    found = pretrain.validation_nll(generator, data, limit=2)
+    expected = (found["wujue"] * 9 * 20 + found["qilv"] * 3 * 56) / (9 * 20 + 3 * 56)
+    assert found["all"] == pytest.approx(expected)
+    assert found["wujue"] == pytest.approx(
+        pretrain.validation_nll(generator, {"wujue": data["wujue"].take(slice(2))})["all"]
+    )
+    assert generator.training, "it is left as it was"
 
 
 def test_a_corpus_that_another_edition_prepared_is_refused(prepared: Path, tmp_path: Path) -> None:
@@ -256,6 +386,22 @@ def test_a_run_goes_on_where_it_stopped(tmp_path: Path, dataset: Dataset) -> Non
     assert any(name.startswith("generator.optimizer.") for name in after)
 
 
+def test_a_run_saves_every_few_minutes_and_ends_when_its_time_is_used_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("poetgen.training.run.time.monotonic", lambda: now)
+    run = Run(tmp_path, "pretrain", resume=False)
+    saved: list[int] = []
+    used = []
+    steps = run.steps(10, lambda: saved.append(run.progress.step), quiet=True)
+    for (share, _), _ in zip(steps, range(20), strict=False):
+        used.append(share)
+        now += 50
+    assert used == pytest.approx([step / 12 for step in range(12)])
+    assert saved == [4, 8, 12, 12], "every three minutes, and at the end"
+
+
 def test_ctrl_c_saves_and_stops(tmp_path: Path, dataset: Dataset) -> None:
     run = Run(tmp_path / "run", "pretrain", resume=False)
     original = run.log
@@ -383,6 +529,93 @@ def test_a_gpu_pretrains_with_a_teacher(tmp_path: Path, dataset: Dataset, pretra
     teacher = pretrain.load_pretrained(pretraining, dataset, "cuda")
     generator = pretrain.pretrain(dataset, run, TINY, minutes=5, teacher=teacher, device="cuda", quiet=True)
     assert all(bool(torch.isfinite(value).all()) for value in generator.parameters())
+
+
+def follow(dataset: Dataset, pretraining: Path, config: AdversarialConfig) -> list[dict[str, float]]:
+    """What the generator's steps said when it followed a discriminator that likes some characters and nothing else."""
+    torch.manual_seed(0)
+    generator, reference = (pretrain.load_pretrained(pretraining, dataset)[0] for _ in range(2))
+    table = character_table(generator.embedding.weight, torch.from_numpy(dataset.planner.vectors))
+    discriminator = Discriminator(DiscriminatorConfig(8, 4, 8), table)
+    for weights in discriminator.parameters():
+        nn.init.zeros_(weights)
+    discriminator.taste[3::2] = 1.0
+    constraints, rng = constraints_on(dataset), np.random.default_rng(0)
+    shares, rhymes = shares_of(dataset.train), constraints.usable_rhymes(MIN_RHYME_CHARS)
+    drafter = Drafter(dataset.vocabulary, dataset.phonology, dataset.planner, shares, rhymes, TINY.noise_dim, 1.0)
+    fakes, batch = adversarial.Fakes(drafter, constraints), dataset.train["wujue"].take(slice(32))
+    optimizer = torch.optim.AdamW(generator.parameters(), lr=3e-3)
+    found = []
+    for _ in range(5):
+        drawn = fakes.draw(generator.eval(), batch, rng, line_ends=False, keep_masks=True)
+        found.append(
+            adversarial._generator_step(
+                generator, optimizer, reference, discriminator, batch, drawn, constraints.lifts, config, rng
+            )
+        )
+    assert not discriminator.training, "nothing of what it judges is dropped"
+    return found
+
+
+def test_a_generator_raises_the_reward_and_weights_hold_it_near_its_anchor_and_people(
+    dataset: Dataset, pretraining: Path
+) -> None:
+    free = AdversarialConfig(kl_weight=0.0, real_weight=0.0, temperature=1.0)
+    alone, held, beside = (
+        follow(dataset, pretraining, config)
+        for config in (free, replace(free, kl_weight=10.0), replace(free, real_weight=10.0))
+    )
+    assert alone[-1]["reward"] > alone[0]["reward"] + 0.1
+    assert held[-1]["kl"] < 0.5 * alone[-1]["kl"]
+    assert beside[-1]["real_nll"] < alone[-1]["real_nll"] - 0.01
+
+
+def test_half_of_all_that_the_discriminator_reads_is_told_a_theme(dataset: Dataset, pretraining: Path) -> None:
+    generator, _ = pretrain.load_pretrained(pretraining, dataset)
+    constraints, rng = constraints_on(dataset), np.random.default_rng(0)
+    shares, rhymes = shares_of(dataset.train), constraints.usable_rhymes(MIN_RHYME_CHARS)
+    drafter = Drafter(dataset.vocabulary, dataset.phonology, dataset.planner, shares, rhymes, TINY.noise_dim, 1.0)
+    batch = adversarial.writable(dataset.train["wujue"], constraints).take(slice(200))
+    drawn = adversarial.Fakes(drafter, constraints).draw(generator, batch, rng, line_ends=False)
+    table = character_table(generator.embedding.weight, torch.from_numpy(dataset.planner.vectors))
+    discriminator = Discriminator(DiscriminatorConfig(8, 4, 8), table)
+    told: list[float] = []
+    discriminator.register_forward_hook(lambda _, given, __: told.append(float(given[2].any(dim=1).float().mean())))
+    adversarial._discriminator_step(
+        discriminator,
+        torch.optim.SGD(discriminator.parameters(), lr=0.0),
+        batch,
+        adversarial._Batch(batch.form, drawn.ids, drawn.conditions.themes),
+        adversarial.Senseless(batch),
+        AdversarialConfig(),
+        rng,
+    )
+    assert told == pytest.approx([0.5, 0.5], abs=0.1), "real poems as well as fakes"
+
+
+def test_a_discriminator_comes_to_hold_people_s_poems_for_the_realer(dataset: Dataset, pretraining: Path) -> None:
+    torch.manual_seed(0)
+    generator, _ = pretrain.load_pretrained(pretraining, dataset)
+    table = character_table(generator.embedding.weight, torch.from_numpy(dataset.planner.vectors))
+    discriminator = Discriminator(DiscriminatorConfig(8, 4, 8), table)
+    optimizer = torch.optim.AdamW(discriminator.parameters(), lr=1e-2)
+    batch = adversarial.writable(dataset.train["wujue"], constraints_on(dataset)).take(slice(64))
+    same = torch.full((64, 20), 3)  # what is easily told
+    senseless, config, rng = (
+        adversarial.Senseless(batch),
+        AdversarialConfig(composed_share=0.0),
+        np.random.default_rng(0),
+    )
+    fakes = adversarial._Batch(batch.form, same, torch.zeros(64, 1, dtype=torch.long))
+    for _ in range(20):
+        found = adversarial._discriminator_step(discriminator, optimizer, batch, fakes, senseless, config, rng)
+    assert found["d_right"] > 0.9
+    themes = torch.zeros(64, 1, dtype=torch.long)
+    with torch.no_grad():
+        real, fake = (
+            discriminator.eval()(ids, batch.form, themes) for ids in (torch.from_numpy(batch.ids).long(), same)
+        )
+    assert real.min() > fake.max()
 
 
 def test_only_the_discriminator_learns_if_asked(tmp_path: Path, dataset: Dataset, pretraining: Path) -> None:

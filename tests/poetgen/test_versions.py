@@ -12,13 +12,14 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
+import torch
 
 from poetgen import checkpoint, files
 from poetgen.checkpoint import load_model, save_model
 from poetgen.dataset import Dataset
 from poetgen.errors import CheckpointError, NothingPromotedError, UnwrittenError
 from poetgen.poet import Poet
-from poetgen.record import JSON_FILE, WEIGHTS_FILE, load_phonology, load_record, version_name
+from poetgen.record import FORMAT, JSON_FILE, WEIGHTS_FILE, load_phonology, load_record, version_name
 from poetgen.registry import PLOTS, Registry
 from poetgen.training.release import DEFAULT_TEMPERATURE
 
@@ -38,6 +39,22 @@ def test_a_version_comes_back_as_it_was(folder: Path, poet: Poet, tmp_path: Path
     for key, value in before.items():
         steps = 13 if key in large else 200
         assert (after[key] - value).abs().max() <= value.abs().max() / steps, key
+
+
+def test_a_version_keeps_its_lifts(poet: Poet, tmp_path: Path) -> None:
+    lifts = torch.linspace(-2, 2, len(poet.model.vocabulary)).half().float()
+    save_model(replace(poet.model, lifts=lifts, lift=0.7), tmp_path)
+    _, model = load_model(tmp_path)
+    assert model.lifts is not None
+    assert torch.equal(model.lifts, lifts)
+    assert model.lift == 0.7
+
+
+def test_a_version_of_another_edition_is_refused(folder: Path) -> None:
+    record = load_record(folder) | {"format": FORMAT - 1}
+    (folder / JSON_FILE).write_text(json.dumps(record | {"version": version_name(record)}), encoding="utf-8")
+    with pytest.raises(CheckpointError, match="another edition"):
+        load_model(folder)
 
 
 def test_a_version_is_named_by_its_content(folder: Path, poet: Poet, tmp_path: Path) -> None:
@@ -218,6 +235,19 @@ def test_each_voice_has_its_own_line_of_versions(voices: tuple[Registry, str, di
         registry.rollback("server-1")
 
 
+def test_a_shared_version_that_was_never_in_use_is_no_voices(
+    voices: tuple[Registry, str, dict[str, str]], poet: Poet, tmp_path: Path
+) -> None:
+    registry, base, _ = voices
+    save_model(replace(poet.model, temperature=0.9), tmp_path / "tried")
+    tried = registry.register(tmp_path / "tried")
+    assert [version.name for version in registry.versions_of(None)] == [base]
+    registry.promote(tried)
+    registry.rollback()
+    registry.promote(base)
+    assert [version.name for version in registry.versions_of(None)] == [base]
+
+
 def test_each_version_is_read_once_to_list_those_of_a_voice(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -288,6 +318,16 @@ def test_an_erased_voice_leaves_the_others(voices: tuple[Registry, str, dict[str
     assert not picture.exists()
     assert (registry.current("server-1"), registry.current("server-2")) == (base, made["other"])
     assert not (registry.home / "voices" / "server-1").exists()
+
+
+@pytest.mark.parametrize("voice", ["../versions", "..", "", "Server 1"])
+def test_what_is_no_voice_erases_nothing(voices: tuple[Registry, str, dict[str, str]], voice: str) -> None:
+    registry, _, made = voices
+    registry.promote(made["own"], "server-1")
+    before = sorted(registry.home.rglob("*"))
+    with pytest.raises(CheckpointError, match="no voice's name"):
+        registry.erase(voice)
+    assert sorted(registry.home.rglob("*")) == before
 
 
 def test_a_damaged_version_is_in_nobody_elses_way(voices: tuple[Registry, str, dict[str, str]]) -> None:
