@@ -507,7 +507,7 @@ def _fit(options: argparse.Namespace) -> int:
                 whole = done / len(_FINETUNE_STAGES)
                 left = elapsed * (1 - whole) / whole if whole else 60 * options.minutes
                 line = {"stage": stage, "progress": round(whole, 4), "seconds_left": round(left, 1), "reward": reward}
-                print(json.dumps({**line, "message": ""}), flush=True)
+                print(json.dumps(line), flush=True)
 
         outcome = finetune(
             model,
