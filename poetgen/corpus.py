@@ -192,7 +192,7 @@ def excerpts(longer: Iterable[Poem], poems: Sequence[SplitPoem]) -> list[Poem]:
 def split(poems: Sequence[Poem]) -> list[SplitPoem]:
     """Training or validation for each poem: a stable hash, poems that share a line on one side.
 
-    The side hangs on the smallest hash of any line in the cluster, so it stays when poems are added or reordered
+    The side depends on the smallest hash of any line in the cluster, so it stays when poems are added or reordered
     unless they join clusters.
     """
     parents = list(range(len(poems)))

@@ -279,7 +279,7 @@ class Planner:
     def outline_chances(self, form: str, theme: Sequence[int]) -> npt.NDArray[np.float64]:
         """[N] how likely each outline of a form is for a theme (ids of its characters; may be empty); they add up to 1.
 
-        In double precision and for one theme at a time, so that a replay does not hang on a batch.
+        In double precision and for one theme at a time, so that a replay does not depend on a batch.
         """
         plans = self.outlines[form].plans
         likeness = self._keyword_units @ self._direction(theme)

@@ -284,7 +284,7 @@ class Poet:
         """(−log p of a character, nats; the discriminator's logit) of poems of our forms, in traditional characters.
 
         The first is a bound by importance samples of z, unmasked, nothing told; which samples, and so its last digits,
-        hangs on the poems before. The second is told no theme. A character too rare for the
+        depends on the poems before. The second is told no theme. A character too rare for the
         vocabulary costs what the unknown character costs, and the choice among all such characters of the corpus.
         """
         model = self.model

@@ -55,7 +55,7 @@ class Run:
         folder: Where; made if missing.
         stage: "pretrain", "adversarial" or "referee"; a checkpoint of another stage is refused.
         resume: Whether to go on from the checkpoint there.
-        max_steps: Steps at most, whatever the time; tests must not hang on a machine's speed.
+        max_steps: Steps at most, whatever the time; tests must not depend on a machine's speed.
         workers: Those that train together; only the first writes into the folder.
 
     Raises:
