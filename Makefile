@@ -33,9 +33,11 @@ clean:
 
 # What pip says goes to standard error, so that what `make run` prints is the bot's alone.
 .venv/bin/python:
-	$(PYTHON) -m venv .venv
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed; this is %s. Name another: make run PYTHON=..." % sys.version.split()[0])'
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
 .venv/installed: pyproject.toml | .venv/bin/python
+	@echo "Installing what the bot needs, once; this takes some minutes." 1>&2
 	$(VENV)/python -m pip install --quiet --disable-pip-version-check --editable . 1>&2
 	@touch $@
 

@@ -50,6 +50,11 @@ _USAGE = (
     "I am started with nothing behind my name, or with `doctor`, `forget USER_ID`, `export USER_ID` "
     "or `erase-server SERVER_ID`."
 )
+_HELP = """python -m bot                          the bot; without a token in .env, its commands in this terminal
+python -m bot doctor                   is everything as it should be? one line each, and the invitation
+python -m bot forget USER_ID           as /privacy delete; at once, and only while the bot is stopped
+python -m bot export USER_ID           as /privacy export; likewise
+python -m bot erase-server SERVER_ID   all of a server: poems, votes, settings, history and voice; likewise"""
 _TRIM_SECONDS = 60.0
 _PRIVACY_FILE = Path(__file__).parents[1] / "PRIVACY.md"
 
@@ -211,9 +216,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     typed = list(sys.argv[1:] if arguments is None else arguments)
     settings = None
     try:
-        asked = len(typed) == 2 and typed[0] in VERBS and is_id(typed[1])
+        if typed and typed[-1] in ("--help", "-h"):
+            print(_HELP)
+            return 0
+        asked = len(typed) == 2 and typed[0] in VERBS
         if typed not in ([], ["doctor"]) and not asked:
             raise StartError(_USAGE)
+        if asked and not is_id(typed[1]):
+            raise StartError(f"{typed[0]} takes an id, a number: Developer Mode in Discord, right-click, Copy ID.")
         settings = load_settings()
         if asked:
             if isinstance(sys.stdout, io.TextIOWrapper):

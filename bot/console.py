@@ -147,10 +147,23 @@ class Console:
         drawn = self._services.cards.draw(poem.poem, poem.script, shade, "吟")
         if drawn is None:
             raise BotError("no_glyph")
-        path = self._folder / f"poem-{poem.id}-{shade}.png"
-        self._folder.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(drawn)
+        path = self._kept(f"poem-{poem.id}-{shade}.png", drawn)
         self._write(f"{path}\n{alt_text(poem.poem, poem.script)}")
+
+    def _kept(self, name: str, content: bytes) -> Path:
+        """The file that now holds this.
+
+        Raises:
+            BotError: The folder cannot be written.
+        """
+        path = self._folder / name
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        except OSError:
+            raise BotError("console_folder", folder=self._folder.absolute()) from None
+        path.chmod(0o600)
+        return path
 
     async def _info(self, _: str) -> None:
         poem = await self._last_poem()
@@ -218,9 +231,7 @@ class Console:
             case "show":
                 self._show(await privacy.page(asker))
             case "export":
-                path = self._folder / _EXPORT_FILE
-                self._folder.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(await privacy.export(asker))
+                path = self._kept(_EXPORT_FILE, await privacy.export(asker))
                 self._write(f"{text('privacy.export', asker.language)}\n{path}")
             case "delete":
                 self._write(text("privacy.confirm", asker.language))

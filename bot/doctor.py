@@ -7,6 +7,7 @@ import asyncio
 import os
 import shutil
 import sqlite3
+import stat
 import tempfile
 from collections.abc import Callable
 from contextlib import closing
@@ -19,7 +20,7 @@ import sqlalchemy as sa
 from bot.card import SYSTEM_FONTS, Cards
 from bot.errors import StartError
 from bot.settings import ENV_FILE, Settings, unknown_settings
-from bot.store.database import engine_of, is_of_later_version, trouble
+from bot.store.database import engine_of, is_of_later_version, lock_of, trouble
 from bot.words import WordList
 from poetgen.errors import PoetgenError
 from poetgen.registry import Registry
@@ -141,11 +142,13 @@ def _owner(settings: Settings, servers: dict[int, tuple[str, int]]) -> Finding:
     return Finding(True, "owner", f"/owner is in the server {servers[wanted][0]}.")
 
 
-def _settings(_: Settings) -> Finding:
+def _settings(settings: Settings) -> Finding:
     place = ENV_FILE.absolute()
     if not place.exists():
         return Finding(None, "settings", f"there is no {place}, so they are the usual ones, or exported.")
     unknown = unknown_settings()
+    if settings.discord_token is not None and place.stat().st_mode & stat.S_IROTH:
+        unknown.append(f"{place} holds the token and may be read by everybody; chmod 600 it.")
     return Finding(not unknown, "settings", " ".join(unknown) or f"they are those of {place}, or exported.")
 
 
@@ -171,8 +174,9 @@ def _database(settings: Settings) -> Finding:
     if is_of_later_version(revision):
         said = f"{path} was written by a later version of this program; update the program."
         return Finding(False, "database", said)
-    if not os.access(path, os.W_OK):
-        return Finding(False, "database", f"{path} may not be written; change its permissions.")
+    for file in (path, lock_of(path)):
+        if file.exists() and not os.access(file, os.W_OK):
+            return Finding(False, "database", f"{file} may not be written; change its permissions.")
     if nearest is not None:
         return Finding(False, "database", f"{nearest} may not be written; change its permissions.")
     return Finding(True, "database", f"{path} is whole and holds {poems} poems.")

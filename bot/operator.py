@@ -13,7 +13,7 @@ from bot.privacy import Privacy
 from bot.settings import Settings
 from bot.store import Store
 from bot.store.database import engine_of, start_error
-from bot.voices import Voices
+from bot.voices import Voices, voice_of
 from poetgen.registry import Registry
 
 VERBS = ("forget", "export", "erase-server")
@@ -40,8 +40,13 @@ async def oblige(settings: Settings, verb: str, about: int) -> str:
 async def _obliged(settings: Settings, verb: str, about: int) -> str:
     async with await Store.open(settings.database_url) as store:
         if verb == "erase-server":
+            registry = Registry(settings.poetgen_home)
+            voice = voice_of(about)
+            has_voice = any(version.voice == voice for version in registry.versions_of(voice))
+            if not has_voice and not await store.servers.is_known(about):
+                raise StartError(f"Nothing is stored of server {about}; check the id.")
             # The rows last: if the files cannot be deleted, they still say that there is something to delete.
-            await Voices(Registry(settings.poetgen_home)).erase(about)
+            await Voices(registry).erase(about)
             await store.servers.erase(about)
             return f"Server {about} is erased: its poems, votes, settings, history and voice."
         privacy, person = Privacy(store), Asker(about)
@@ -50,7 +55,8 @@ async def _obliged(settings: Settings, verb: str, about: int) -> str:
         counts = await store.people.counts(about)
         await privacy.delete(person)
         found = ", ".join(f"{name} {count}" for name, count in counts.items())
-        return f"User {about} is forgotten. There was: {found}."
+        more = "" if any(counts.values()) else " If you expected more, check the id."
+        return f"User {about} is forgotten. There was: {found}.{more}"
 
 
 def _place_of(url: str) -> Path:

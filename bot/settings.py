@@ -91,6 +91,15 @@ def _expanded(path: str) -> str:
         raise ValueError("is not a path, for there is no such home folder; write it out") from None
 
 
+# What pydantic says in the words of programmers.
+_REASONS = {
+    "int_parsing": "must be a whole number",
+    "float_parsing": "must be a number",
+    "bool_parsing": "must be true or false",
+    "string_pattern_mismatch": "must be an address that begins with https://",
+}
+
+
 def load_settings(env_file: Path | None = ENV_FILE) -> Settings:
     """The settings of this deployment: the environment, else `env_file`, else the defaults.
 
@@ -102,8 +111,8 @@ def load_settings(env_file: Path | None = ENV_FILE) -> Settings:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         key = str(first["loc"][0]).upper() if first["loc"] else "The settings"
-        reason = first["msg"].removeprefix("Value error, ")
-        separator = " " if reason.startswith("is ") else ": "
+        reason = _REASONS.get(first["type"]) or first["msg"].removeprefix("Value error, ")
+        separator = " " if reason.startswith(("is ", "must ")) else ": "
         raise StartError(f"{key}{separator}{reason}.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise StartError(f"{env_file} cannot be read ({type(error).__name__}).") from None

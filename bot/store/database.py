@@ -33,7 +33,10 @@ _TROUBLES = (
     ("locked", "is in use by another program; stop that one, or wait"),
     ("not a database", "is not a SQLite database, or is damaged; move it away or restore a copy"),
     ("malformed", "is damaged; move it away or restore a copy"),
-    ("unable to open", "cannot be opened; see that the folder exists and may be written"),
+    (
+        "unable to open",
+        "cannot be opened; see that its folder exists, and that both belong to whoever runs me",
+    ),
     ("readonly", "may not be written; change its permissions"),
     ("disk is full", "cannot grow, for the disk is full"),
     ("locate revision", "was written by a later version of this program; update the program"),
@@ -238,13 +241,18 @@ def _probe(place: str) -> None:
         connection.execute("ROLLBACK")
 
 
+def lock_of(place: Path) -> Path:
+    """The file that is locked while a bot runs on the database at `place`."""
+    return place.with_name(place.name + ".lock")
+
+
 def _claimed(place: str) -> sqlite3.Connection:
     """Holds a lock beside the database for as long as it is open; the system lets go of it however we end.
 
     Raises:
         StartError: Another instance holds it, or it may not be written.
     """
-    lock = place + ".lock"
+    lock = str(lock_of(Path(place)))
     _make_private(lock)  # whoever may open it may hold it, and keep us from starting
     claim = sqlite3.connect(lock, timeout=0, isolation_level=None, check_same_thread=False)
     try:

@@ -18,6 +18,8 @@ from poetgen.poem import Script
 
 _UNCHOSEN: dict[str, object] = {"time_zone": "UTC", "channels": "", "words": ""}
 
+_OF_A_SERVER = (poems, dailies, daily_poems, usage, jobs, comparisons, servers)
+
 
 @dataclass(frozen=True, slots=True)
 class Choices:
@@ -101,10 +103,15 @@ class Servers:
         query = sa.select(servers.c.guild_id).where(servers.c.left_at < before_ms)
         return [int(row.guild_id) for row in await self._database.all(query)]
 
+    async def is_known(self, guild_id: int) -> bool:
+        """Whether anything is kept of a server."""
+        return any(
+            [await self._database.first(sa.select(table).where(table.c.guild_id == guild_id)) for table in _OF_A_SERVER]
+        )
+
     async def erase(self, guild_id: int) -> None:
         """Erase what is kept of a server."""
-        tables = (poems, dailies, daily_poems, usage, jobs, comparisons, servers)
-        await self._database.execute(*(sa.delete(table).where(table.c.guild_id == guild_id) for table in tables))
+        await self._database.execute(*(sa.delete(table).where(table.c.guild_id == guild_id) for table in _OF_A_SERVER))
         self._known.pop(guild_id, None)
 
     async def _put(self, guild_id: int, values: dict[str, Any]) -> None:

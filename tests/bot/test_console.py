@@ -303,3 +303,10 @@ async def test_failure_is_told_with_an_id_and_the_session_goes_on(
     said = await _session(services, "/poem theme:春", "/poem theme:秋夜")
     assert "in my log as" in said
     assert rows("SELECT theme FROM poems") == [("秋夜",)]
+
+
+async def test_a_folder_that_may_not_be_written_is_named(services: Services, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    answer = await _session(services, "/privacy export", folder=tmp_path / "file" / "cards")
+    assert "I cannot write to" in answer
+    assert "Traceback" not in answer

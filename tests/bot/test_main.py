@@ -19,10 +19,13 @@ import pytest
 import poetgen
 from bot.__main__ import built, main
 from bot.doctor import Finding
+from bot.errors import StartError
 from bot.finetuning import FinetuneLimits
 from bot.logs import set_up_logging
+from bot.operator import oblige
 from bot.poems import Limits
-from bot.settings import Settings
+from bot.settings import Settings, load_settings
+from bot.store import Store
 from tests.bot.conftest import FakePoet, Rows
 
 ROOT = Path(__file__).parents[2]
@@ -158,16 +161,16 @@ def test_operator_fulfils_what_somebody_cannot_ask_the_bot_for(tmp_path: Path) -
 
 
 def test_operator_is_told_in_one_sentence_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for words in (
-        ["forget"],
-        ["forget", "alice"],
-        ["forget", "0"],
-        ["forget", "1", "2"],
-        ["export", "9" * 30],
-        ["erase", "1"],
+    for words, said in (
+        (["forget"], "I am started with"),
+        (["forget", "1", "2"], "I am started with"),
+        (["erase", "1"], "I am started with"),
+        (["forget", "alice"], "forget takes an id, a number"),
+        (["forget", "0"], "forget takes an id, a number"),
+        (["export", "9" * 30], "export takes an id, a number"),
     ):
         assert main(words) == 2
-        assert capsys.readouterr().err.startswith("I am started with")
+        assert capsys.readouterr().err.startswith(said)
     told = _asked(tmp_path, "forget", "77")
     assert told.returncode == 2
     assert "There is no database at" in told.stderr
@@ -329,3 +332,37 @@ def test_shipped_poet_writes_in_the_console(tmp_path: Path) -> None:
     assert [len(line) for line in str(text).splitlines()] == [7] * 4
     assert said.decode().count("。") == 2
     assert rows("SELECT voter_id, value FROM votes") == [(0, 1)]
+
+
+def test_help_is_told_and_an_id_is_a_number(capsys: pytest.CaptureFixture[str]) -> None:
+    for typed in (["--help"], ["forget", "-h"]):
+        assert main(typed) == 0
+        assert "erase-server SERVER_ID" in capsys.readouterr().out
+    assert main(["erase-server", "foo"]) == 2
+    assert "erase-server takes an id, a number" in capsys.readouterr().err
+
+
+async def test_erasing_what_was_never_there_says_so(store: Store, url: str, tmp_path: Path) -> None:
+    await store.servers.choose(5, lambda chosen: replace(chosen, quota=3))
+    assert await store.servers.is_known(5)
+    await store.close()
+    settings = Settings(_env_file=None, database_url=url, poetgen_home=tmp_path / "home")
+    with pytest.raises(StartError, match="Nothing is stored of server 12345"):
+        await oblige(settings, "erase-server", 12345)
+    assert "Server 5 is erased" in await oblige(settings, "erase-server", 5)
+    with pytest.raises(StartError, match="check the id"):
+        await oblige(settings, "erase-server", 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("HEALTH_PORT", "many", "HEALTH_PORT must be a whole number."),
+        ("PRIVACY_URL", "http://x", "PRIVACY_URL must be an address that begins with https://."),
+    ],
+)
+def test_settings_are_refused_in_plain_words(name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(StartError) as refused:
+        load_settings(None)
+    assert str(refused.value) == said

@@ -10,9 +10,10 @@ from types import SimpleNamespace
 import aiohttp
 import pytest
 from PIL import Image
+from pydantic import SecretStr
 
 from bot.card import HEIGHT, SYSTEM_FONTS, WIDTH, Cards, alt_text
-from bot.doctor import Finding, examine
+from bot.doctor import Finding, _settings, examine
 from bot.errors import BotError, NotNowError, StartError
 from bot.health import Health
 from bot.logs import errors_counted, set_up_logging
@@ -239,6 +240,12 @@ async def test_doctor_says_what_to_do_in_one_line_each(tmp_path: Path, monkeypat
         "words",
     ]
     assert found["settings"].said == "TORCH_THREAD in .env is no setting; is it TORCH_THREADS?"
+    secret = settings.model_copy(update={"discord_token": SecretStr(TOKEN)})
+    for mode, well in ((0o644, False), (0o640, True)):
+        (tmp_path / ".env").write_text("TORCH_THREADS=1\n", encoding="utf-8")
+        (tmp_path / ".env").chmod(mode)
+        assert _settings(secret).well is well
+    assert "may be read by everybody" not in _settings(settings).said
     assert "is not a SQLite database" in found["database"].said
     assert all(package in found["fonts"].said for package, _ in SYSTEM_FONTS)
 
