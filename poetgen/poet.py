@@ -137,9 +137,9 @@ class Poet:
             RequestError: It cannot be written; the message says what to change.
         """
         form = request.form
+        if (length := sum(map(len, split_lines(request.theme)))) > MAX_THEME_LENGTH:
+            raise RequestError("theme_length", length=length, most=MAX_THEME_LENGTH)
         theme = self._known(request.theme, "unknown_theme")
-        if len(theme) > MAX_THEME_LENGTH:
-            raise RequestError("theme_length", length=len(theme), most=MAX_THEME_LENGTH)
         acrostic = self._known(request.acrostic, "unknown_acrostic")
         if len(acrostic) > form.num_lines:
             raise RequestError("acrostic_length", length=len(acrostic), form=form.name, lines=form.num_lines)
