@@ -16,6 +16,9 @@ from bot.store.notes import Notes
 from bot.store.poems import FORGOTTEN, StoredPoem, stored
 from bot.store.tables import forgotten, poems, reports, votes
 
+# Sums of the votes that weigh something.
+_UP = sa.func.sum(sa.case((votes.c.value == 1, votes.c.weight), else_=0))
+_DOWN = sa.func.sum(sa.case((votes.c.value == -1, votes.c.weight), else_=0))
 MOST_POEMS = 1500  # that a fine-tune reads
 _POEMS_A_PAGE = 500
 
@@ -188,24 +191,20 @@ class Votes:
 
     async def tallies(self, guild_id: int | None, since_ms: int) -> list[Tally]:
         """Of a server's poems since a time that may be shown, and are liked: the votes that weigh something."""
-        up = sa.func.sum(sa.case((votes.c.value == 1, votes.c.weight), else_=0))
-        down = sa.func.sum(sa.case((votes.c.value == -1, votes.c.weight), else_=0))
         query = (
-            sa.select(poems.c.id, poems.c.channel_id, up.label("up"), down.label("down"))
+            sa.select(poems.c.id, poems.c.channel_id, _UP, _DOWN)
             .join(votes, votes.c.poem_id == poems.c.id)
             .where(poems.c.guild_id == guild_id, poems.c.created_at >= since_ms, poems.c.hidden.is_(False))
             .where(poems.c.purpose != "compare")
             .group_by(poems.c.id, poems.c.channel_id)
-            .having(up > 0)
+            .having(_UP > 0)
         )
         return [Tally(*row) for row in await self._database.all(query)]
 
     async def by_version(self, guild_id: int) -> dict[str, tuple[int, int]]:
         """Votes for and against what each version wrote in a server: those that weigh something."""
-        up = sa.func.sum(sa.case((votes.c.value == 1, votes.c.weight), else_=0))
-        down = sa.func.sum(sa.case((votes.c.value == -1, votes.c.weight), else_=0))
         query = (
-            sa.select(poems.c.version, up, down)
+            sa.select(poems.c.version, _UP, _DOWN)
             .join(votes, votes.c.poem_id == poems.c.id)
             .where(poems.c.guild_id == guild_id, poems.c.purpose != "compare")
             .group_by(poems.c.version)
