@@ -34,7 +34,6 @@ from bot.rating import Rating
 from bot.services import Services
 from bot.settings import Settings, child_variables, load_settings, unknown_settings
 from bot.store import Store
-from bot.themes import themes
 from bot.voices import Voices
 from bot.words import WordList
 from poetgen import allocator
@@ -72,7 +71,6 @@ def finetune_command(ratings: Path, voice: str | None, minutes: int, seed: int) 
 async def built(settings: Settings) -> AsyncIterator[Services]:
     """Everything the commands need, open until the context ends."""
     words, metrics = WordList(settings.word_list), Metrics()
-    themes()  # read now, so that nobody's command waits for it
     limits = Limits(settings.daily_quota, settings.cooldown_seconds, settings.poetry_script)
     finetune_limits = FinetuneLimits(
         settings.finetune_minutes, settings.finetune_min_poems, settings.finetune_min_voters,

@@ -25,7 +25,9 @@ THREAD_NAME = "poet"
 REMEMBERED = 300  # poems of a version that it is told of when it is loaded; readers notice only what many more cost
 _REMEMBERING = 64  # versions whose poems are kept for that
 # How long a batch may take before requests that wait together get fewer candidates each, and how few at the least.
-_BATCH_SECONDS, _LEAST_CANDIDATES = 0.5, 2
+_BATCH_SECONDS = 0.5
+# Of those who wait together each has so many candidates: eight cost little more than two, and more cost time.
+_LEAST_CANDIDATES, _MOST_TOGETHER = 2, 8
 _FIRST_GUESS = 0.02  # seconds a candidate, until a batch was measured
 
 
@@ -222,7 +224,8 @@ class Inference:
         """How many candidates each of so many requests may have; None for as many as it wants."""
         if requests <= 1 and self._queue.empty():
             return None
-        return max(_LEAST_CANDIDATES, int(_BATCH_SECONDS / self._candidate_seconds / max(1, requests)))
+        room = int(_BATCH_SECONDS / self._candidate_seconds / max(1, requests))
+        return max(_LEAST_CANDIDATES, min(_MOST_TOGETHER, room))
 
     async def _answer(self, version: str | None, batch: Sequence[_Waiting], most: int | None) -> None:
         requests = [

@@ -1,7 +1,7 @@
 """Themes of classical verse, and the names they have in English, Japanese and Korean.
 
-Knows no poet. The table is `texts/themes.tsv`: traditional characters, English, Japanese, Korean; several names of one
-theme are divided by "/". How a theme is spelt in pinyin is a name too.
+Knows no poet. The table is `texts/themes.tsv`: traditional characters, pinyin, English, Japanese, Korean; several names
+of one theme are divided by "/". How a theme is spelt in pinyin is a name too.
 """
 
 import difflib
@@ -32,10 +32,10 @@ class Theme:
     """
 
     hanzi: str
+    pinyin: str
     english: tuple[str, ...]
     japanese: tuple[str, ...]
     korean: tuple[str, ...]
-    pinyin: str
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -44,15 +44,13 @@ class Theme:
 
 @functools.cache
 def themes() -> tuple[Theme, ...]:
-    """All of them, in the table's order: seasons and sky first. Reading them takes a fifth of a second."""
-    from pypinyin import lazy_pinyin
-
+    """All of them, in the table's order: seasons and sky first."""
     found = []
     for row in _TABLE.read_text(encoding="utf-8").splitlines():
         if row and row[0] != "#":
-            hanzi, *languages = row.split("\t")
+            hanzi, pinyin, *languages = row.split("\t")
             english, japanese, korean = (tuple(names.split("/")) for names in languages)
-            found.append(Theme(hanzi, english, japanese, korean, " ".join(lazy_pinyin(hanzi))))
+            found.append(Theme(hanzi, pinyin, english, japanese, korean))
     return tuple(found)
 
 

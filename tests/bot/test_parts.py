@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 from PIL import Image
 from pydantic import SecretStr
+from pypinyin import lazy_pinyin
 
 from bot.card import HEIGHT, SYSTEM_FONTS, WIDTH, Cards, alt_text
 from bot.doctor import Finding, _settings, examine
@@ -42,8 +43,9 @@ def test_themes_are_about_two_hundred_and_each_has_all_its_names() -> None:
         assert len(theme.hanzi) <= MAX_THEME_LENGTH
         assert all(theme.english)
         assert all(name == name.lower() for name in theme.english)
-        assert theme.japanese
-        assert theme.korean
+        assert all(theme.japanese)
+        assert all(theme.korean)
+        assert theme.pinyin == " ".join(lazy_pinyin(theme.hanzi))
 
 
 @pytest.mark.parametrize(
