@@ -178,22 +178,16 @@ class Finetuning:
         Raises:
             BotError: No vote has changed since this base, or what came of it, was fitted last.
         """
-        for last in await self._store.jobs.history(guild_id, 1):
-            if last.version is None or base not in (last.base, last.version):
-                continue
-            with suppress(CheckpointError):  # it is gone
-                if (await self._voices.show(last.version)).votes_sha256 == ratings.sha256:
-                    raise BotError("finetune_same", id=last.id)
+        last = await self.last(guild_id)
+        if last is None or last.version is None or base not in (last.base, last.version):
+            return
+        with suppress(CheckpointError):  # it is gone
+            if (await self._voices.show(last.version)).votes_sha256 == ratings.sha256:
+                raise BotError("finetune_same", id=last.id)
 
-    async def last(self, guild_id: int | None) -> Job:
-        """A voice's latest job, whether it has ended or not.
-
-        Raises:
-            BotError: It has none.
-        """
-        for job in await self._store.jobs.history(guild_id, 1):
-            return job
-        raise BotError("no_finetune")
+    async def last(self, guild_id: int | None) -> Job | None:
+        """A voice's latest job, whether it has ended or not; None if it has none."""
+        return next(iter(await self._store.jobs.history(guild_id, 1)), None)
 
     async def status(self, guild_id: int | None) -> tuple[Job, int] | None:
         """A voice's unfinished job and how many are before it."""

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 
 from bot.catalogue import catalogue, text
+from bot.errors import BotError
 from bot.finetuning import FinetuneLimits, Finetuning
 from bot.pages import MAX_PAGE
 from bot.ranking import wilson
@@ -39,7 +40,10 @@ async def finetune_page(finetuning: Finetuning, voice: int | None, language: str
     """
     found = await finetuning.status(voice)
     if found is None:
-        return result_page(replace(await finetuning.last(voice), language=language))
+        last = await finetuning.last(voice)
+        if last is None:
+            raise BotError("no_finetune")
+        return result_page(replace(last, language=language))
     job, place = found
     return progress_page(replace(job, language=language), finetuning.last_progress.get(job.id), place)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import discord
 import simcord
+from discord.ext import commands
 
 from tests.bot.limits import violations
 
@@ -37,6 +38,15 @@ class Place:
         """The JSON bodies that the bot sent."""
         sent = self.env.http_requests
         return [request.json for request in sent if request.json and method in (None, request.method)]
+
+
+def owners_server(env: simcord.Env, guild_id: int, bot: commands.Bot) -> tuple[simcord.ChannelHandle, Any, Any]:
+    """(channel, the bot's owner, another administrator) of the server that has the owner's commands."""
+    home = env.create_guild(id=guild_id)
+    role = home.create_role("admins", permissions=discord.Permissions(administrator=True))
+    boss, other = [home.add_member(env.create_user(name), roles=[role]) for name in ("boss", "other")]
+    bot.owner_id = boss.id
+    return home.create_text_channel("owner"), boss, other
 
 
 def hold_to_the_limits(env: simcord.Env) -> None:

@@ -23,7 +23,7 @@ from bot.store.database import now_ms
 from poetgen.errors import CheckpointError
 from poetgen.registry import Version
 from tests.bot.conftest import OWNER_GUILD, FakePoet, FakeRegistry, Rows, until
-from tests.bot.discord_place import Place, buttons, hold_to_the_limits, labels
+from tests.bot.discord_place import Place, buttons, hold_to_the_limits, labels, owners_server
 
 BAD_POEM = "白日依山盡，黃河入海流。欲窮千里目，更上一層樓。"
 
@@ -568,11 +568,7 @@ async def test_what_is_wrong_with_a_version_is_told_to_the_owner_alone(
         raise CheckpointError("/home/yin/x is damaged.")
 
     monkeypatch.setattr(registry, "versions_of", damaged)
-    home = simcord_env.create_guild(id=OWNER_GUILD)
-    channel = home.create_text_channel("owner")
-    role = home.create_role("admins", permissions=discord.Permissions(administrator=True))
-    boss, other = [home.add_member(simcord_env.create_user(name), roles=[role]) for name in ("boss", "other")]
-    simcord_bot.owner_id = boss.id
+    channel, boss, other = owners_server(simcord_env, OWNER_GUILD, simcord_bot)
     told = await boss.slash(channel, "owner voice", action="list")
     assert told.response is not None
     assert told.response.content == "/home/yin/x is damaged."

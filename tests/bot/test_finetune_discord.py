@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import discord
 import pytest
 import simcord
 
@@ -15,7 +14,7 @@ from bot.cogs.finetune import FinetuneCog
 from bot.services import Services
 from poetgen.errors import CheckpointError, UnwrittenError
 from tests.bot.conftest import OWNER_GUILD, FakeRegistry, Rows, Trainer
-from tests.bot.discord_place import Place, hold_to_the_limits, labels
+from tests.bot.discord_place import Place, hold_to_the_limits, labels, owners_server
 
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360000002000001e221bc330000"
@@ -119,11 +118,7 @@ async def test_shared_one_is_cancelled_by_the_owner_alone(
 ) -> None:
     await _voted(place)
     services.finetuning._started = False
-    home = simcord_env.create_guild(id=OWNER_GUILD)
-    channel = home.create_text_channel("owner")
-    role = home.create_role("admins", permissions=discord.Permissions(administrator=True))
-    boss, other = [home.add_member(simcord_env.create_user(name), roles=[role]) for name in ("boss", "other")]
-    simcord_bot.owner_id = boss.id
+    channel, boss, other = owners_server(simcord_env, OWNER_GUILD, simcord_bot)
     asked = await boss.slash(channel, "owner finetune", action="start")
     assert asked.response is not None
     await boss.click(asked.response, label="Start")

@@ -535,7 +535,7 @@ async def test_votes_that_were_learned_from_are_not_learned_from_again(
 ) -> None:
     trainer.write('said(version="new-1", verdict="refused", reasons=["chance"], before={}, after={})\n')
     with pytest.raises(BotError, match="no fine-tune"):
-        await services.finetuning.last(5)
+        await finetune_page(services.finetuning, 5, "en")
     sha256 = (await services.finetuning.ratings(5)).sha256
     registry.versions.append(replace(version_named("new-1", "server-5"), votes_sha256=sha256))
     await services.finetuning.start()
